@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The checker of spans (check.h has the rules).
+ *
+ *  - Trusts the geometry, and no word.
+ *  - One finding for each span: that of the first rule that it breaks.
+ */
+#include "check.h"
+
+/* Whether a pair differs in a bit that is not one of the `items` blocks. */
+static bool live_beyond(const uint64_t *pairs, uint32_t count, uint32_t items)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t own = shared_load(&pairs[2 * i]);
+		uint64_t rem = shared_load(&pairs[2 * i + 1]);
+
+		if (((own ^ rem) & ~valid_mask(items, i)) != 0)
+			return true;
+	}
+	return false;
+}
+
+enum check_finding check_span(struct check *c, const struct geo *g, uint64_t index, uint64_t word,
+			      const uint64_t *pairs)
+{
+	uint64_t room = g->items == 0 ? g->spans - index : 0;
+	uint64_t tails = c->tails;
+
+	if (!span_word_valid(word, g->streams, g->classes, room)) {
+		/* It stands for a tail where one is due: one bad word is one finding. */
+		if (tails > 0)
+			c->tails = tails - 1;
+		return CHECK_WORD;
+	}
+	if (span_word_state(word) == SPAN_TAIL) {
+		if (tails == 0)
+			return CHECK_TAIL_ORPHAN;
+		c->tails = tails - 1;
+		return CHECK_CLEAN;
+	}
+
+	c->tails = span_word_state(word) == SPAN_RUN ? span_word_length(word) - 1 : 0;
+	if (tails > 0)
+		return CHECK_RUN_BROKEN;
+	if (span_word_state(word) == SPAN_FREE && live_beyond(pairs, g->span_pairs, 0))
+		return CHECK_FREE_LIVE;
+	if (span_word_state(word) == SPAN_SMALL) {
+		uint32_t items = geo_span_items(g, index, span_word_class(word));
+
+		if (live_beyond(pairs, g->span_pairs, items))
+			return CHECK_BITS_BEYOND;
+	}
+	return CHECK_CLEAN;
+}
+
+enum check_finding check_gap(struct check *c)
+{
+	uint64_t tails = c->tails;
+
+	c->tails = 0;
+	return tails > 0 ? CHECK_RUN_BROKEN : CHECK_CLEAN;
+}

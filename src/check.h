@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The checker: one span at a time, nothing trusted, always advancing.
+ *
+ * A map's spans are whole iff, going through all words from the first to the last:
+ *  1. every word is valid (span_word_valid);
+ *  2. behind a head of length n stand exactly n - 1 TAIL words, and no TAIL stands elsewhere; a
+ *     static map has no run;
+ *  3. a FREE span has own == rem in every pair;
+ *  4. a SMALL span has own == rem in every bit that is not one of its blocks.
+ * RUN and TAIL spans have no rule on their pairs: nothing reads them there.
+ */
+#ifndef QALLOC_CHECK_H
+#define QALLOC_CHECK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "geo.h"
+#include "span.h"
+
+enum check_finding {
+	CHECK_CLEAN = 0,
+	CHECK_WORD,        /* not a valid span word */
+	CHECK_TAIL_ORPHAN, /* TAIL that belongs to no run */
+	CHECK_RUN_BROKEN,  /* a run's tail is not TAIL */
+	CHECK_FREE_LIVE,   /* a free span has live bits */
+	CHECK_BITS_BEYOND  /* live bits beyond the span's blocks */
+};
+
+struct check {
+	uint64_t tails; /* how many TAIL words must follow */
+};
+
+/*
+ * Checks span `index`, whose word is `word` and whose bit pairs are at `pairs`
+ * (g->span_pairs of them).  Returns the first rule that the span breaks, and goes on
+ * after it.  Requires index < g->spans.
+ */
+enum check_finding check_span(struct check *c, const struct geo *g, uint64_t index, uint64_t word,
+			      const uint64_t *pairs);
+
+/* At a stretch of zero words (a hole in the file) of any length, or at the end of the map. */
+enum check_finding check_gap(struct check *c);
+
+#endif

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Geometry, computed once per open; then addresses to blocks and back.
+ *
+ *  - Trusts that the parameters passed the rules of params_check().
+ *  - Nothing overflows: a file has at most 2^46 bytes, and every product here is
+ *    bounded by a small multiple of the file size.
+ *  - The tables are sized for one span more than would fit if they cost nothing beyond their share,
+ *    so that rounding never leaves a span without its entries.
+ */
+#include "geo.h"
+#include "size.h"
+
+#define PAGE 4096u
+#define WORD_BYTES 8u
+#define ITEM_ALIGN 8u
+#define BITS_PER_PAIR 64u
+#define BLOCK_BYTES_MIN 16u /* of a dynamic map */
+#define SPANS_PER_STREAM 64u
+#define FILE_PER_RECORD 4096u
+
+/* The file sizes of one span size are searched by steps that shrink at least thirtyfold. */
+#define SIZE_STEPS_MAX 64u
+
+/*@ requires unit: unit >= 1;
+    requires room: value + (unit - 1) <= UINT64_MAX;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures value: \result == up(value, unit);
+    ensures enough: value <= \result < value + unit; */
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+	uint64_t most = value + (unit - 1);
+	uint64_t units = most / unit;
+
+	/*@ assert below: units * unit <= most; */
+	/*@ assert above: most < units * unit + unit; */
+	return units * unit;
+}
+
+/* The largest power of two at or below `value`, but within [low, high], which are some. */
+/*@ requires powers: is_pow2(low) && is_pow2(high) && low <= high;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures value: \result == pow2_in(value, low, high);
+    ensures range: low <= \result <= high && is_pow2(\result);
+    ensures below: \result == low || \result <= value;
+    ensures largest: \result == high || value < 2 * \result; */
+static uint32_t pow2_within(uint64_t value, uint32_t low, uint32_t high)
+{
+	uint32_t result = high;
+
+	/*@ loop invariant range: low <= result <= high && is_pow2(result);
+	    loop invariant largest: result == high || value < 2 * result;
+	    loop assigns result;
+	    loop variant result; */
+	while (result > low && result > value)
+		result /= 2;
+	return result;
+}
+
+/*@ requires power: is_pow2(span_bytes) && SPAN_BYTES_MIN <= span_bytes <= SPAN_BYTES_MAX;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures value: span_shifts(\result, span_bytes); */
+static uint32_t shift_of(uint64_t span_bytes)
+{
+	uint32_t shift = 12;
+
+	if (span_bytes >= 0x2000u)
+		shift++;
+	if (span_bytes >= 0x4000u)
+		shift++;
+	if (span_bytes >= 0x8000u)
+		shift++;
+	if (span_bytes >= 0x10000u)
+		shift++;
+	return shift;
+}
+
+/* Streams, records and what a span is. */
+/*@ requires mem: \valid_read(p) && \valid(g) && \separated(p, g);
+    requires params: geo_params(p);
+    terminates \true;
+    exits \false;
+    assigns g->file_size, g->streams, g->records, g->item_bytes, g->span_items, g->span_bytes,
+            g->span_pairs, g->classes, g->span_shift;
+    ensures copied: g->file_size == p->file_size && g->streams == p->streams;
+    ensures kind: g->item_bytes == 0 <==> p->kind == QALLOC_DYNAMIC;
+    ensures records: g->records == geo_records(p->file_size);
+    ensures records_range: RECORDS_MIN <= g->records <= RECORDS_MAX && is_pow2(g->records);
+    ensures stride: g->item_bytes == up(p->item_size, 8);
+    ensures span: g->span_bytes == geo_span(p->file_size, p->item_size, p->streams);
+    ensures pairs: g->span_pairs == geo_pairs(p->file_size, p->item_size, p->streams);
+    ensures valid: spans_valid(g); */
+static void lay_spans(const struct params *p, struct geo *g)
+{
+	uint64_t share = p->file_size / (SPANS_PER_STREAM * p->streams);
+	uint32_t target = pow2_within(share, SPAN_BYTES_MIN, SPAN_BYTES_MAX);
+
+	g->file_size = p->file_size;
+	g->streams = p->streams;
+	g->records = pow2_within(p->file_size / FILE_PER_RECORD, RECORDS_MIN, RECORDS_MAX);
+	if (p->kind == QALLOC_DYNAMIC) {
+		g->item_bytes = 0;
+		g->span_items = 0;
+		g->span_bytes = target;
+		g->span_pairs = target / BLOCK_BYTES_MIN / BITS_PER_PAIR;
+		g->span_shift = shift_of(target);
+		g->classes = class_count(target);
+		/*@ assert dynamic: spans_dynamic(g); */
+		return;
+	}
+	uint64_t stride = round_up(p->item_size, ITEM_ALIGN);
+	uint64_t fitting = target / stride;
+	uint32_t group = pow2_within(fitting, 1, ITEMS_PER_SPAN_MAX);
+	uint64_t span_bytes = group * stride;
+	/*@ assert stride: stride == up(p->item_size, 8) && stride % 8 == 0; */
+	/*@ assert group: group == geo_group(p->file_size, p->item_size, p->streams); */
+	/*@ assert span: span_bytes == geo_span(p->file_size, p->item_size, p->streams); */
+	/*@ assert below: fitting * stride <= target; */
+	/*@ assert whole: group == 1 || group * stride <= fitting * stride; */
+	/*@ assert small: group == 1 || span_bytes <= SPAN_BYTES_MAX; */
+	g->item_bytes = stride;
+	g->span_items = group;
+	g->span_bytes = span_bytes;
+	g->span_pairs = (group + (BITS_PER_PAIR - 1)) / BITS_PER_PAIR;
+	g->span_shift = 0;
+	g->classes = 1;
+	/*@ assert static: spans_static(g); */
+}
+
+/*
+ * Offsets.  The tables get entries for one span more than the division says, so that
+ * neither its rounding nor a last span with few items leaves a span without.
+ */
+/*@ requires mem: \valid(g);
+    requires size: 1 <= g->file_size <= QALLOC_FILESIZE_MAX;
+    requires streams: 1 <= g->streams <= QALLOC_STREAMS_MAX;
+    requires records: RECORDS_MIN <= g->records <= RECORDS_MAX;
+    requires spans: spans_valid(g);
+    terminates \true;
+    exits \false;
+    assigns g->records_off, g->words_off, g->pairs_off, g->meta_end, g->data_off, g->table_spans;
+    ensures data: g->data_off == layout_data(g->file_size, g->streams, g->records, g->span_bytes,
+                                             g->span_pairs);
+    ensures valid: offsets_valid(g); */
+static void lay_regions(struct geo *g)
+{
+	uint64_t streams_end = STREAMS_OFF + (uint64_t)g->streams * STREAM_BYTES;
+	g->records_off = round_up(streams_end, PAGE);
+	uint64_t records_end = g->records_off + (uint64_t)g->records * RECORD_BYTES;
+	g->words_off = round_up(records_end, PAGE);
+
+	/*@ assert words: g->words_off == regions_words(g->streams, g->records); */
+
+	uint64_t fixed = g->words_off + GRANULE;
+	uint64_t room = g->file_size > fixed ? g->file_size - fixed : 0;
+	uint64_t pairs_bytes = (uint64_t)g->span_pairs * PAIR_BYTES;
+	uint64_t span_cost = g->span_bytes + WORD_BYTES + pairs_bytes;
+	uint64_t spans_max = room / span_cost + 1;
+	/*@ assert room: room == regions_room(g->file_size, g->words_off); */
+	/*@ assert number: spans_max == regions_spans(room, g->span_bytes, g->span_pairs); */
+	/*@ assert all: room < spans_max * span_cost <= room + span_cost; */
+	/*@ assert split: spans_max * span_cost ==
+	      spans_max * g->span_bytes + spans_max * 8 + spans_max * pairs_bytes; */
+	/*@ assert tables: spans_max * 8 + spans_max * pairs_bytes <= 0x800000000000 + 0x10000; */
+	uint64_t words_end = g->words_off + spans_max * WORD_BYTES;
+	g->pairs_off = round_up(words_end, PAGE);
+	uint64_t pairs_end = g->pairs_off + spans_max * pairs_bytes;
+	g->meta_end = round_up(pairs_end, GRANULE);
+	/*@ assert end: g->meta_end == regions_end(g->words_off, spans_max, g->span_pairs); */
+	g->data_off = g->meta_end + GRANULE;
+	/*@ assert left: g->file_size - g->data_off < spans_max * g->span_bytes; */
+	g->table_spans = spans_max;
+}
+
+/*@ requires mem: \valid_read(p) && \valid(g) && \separated(p, g);
+    requires params: geo_params(p);
+    terminates \true;
+    exits \false;
+    assigns *g;
+    ensures copied: g->file_size == p->file_size && g->streams == p->streams;
+    ensures kind: g->item_bytes == 0 <==> p->kind == QALLOC_DYNAMIC;
+    ensures stride: g->item_bytes == up(p->item_size, 8);
+    ensures span: g->item_bytes == 0 ==> g->span_bytes == geo_target(p->file_size, p->streams);
+    ensures data: g->data_off == geo_data(p->file_size, p->item_size, p->streams);
+    ensures laid: spans_valid(g) && offsets_valid(g); */
+static void lay_out(const struct params *p, struct geo *g)
+{
+	lay_spans(p, g);
+	lay_regions(g);
+}
+
+enum qalloc_err geo_compute(const struct params *p, struct geo *g)
+{
+	uint64_t data_bytes;
+
+	lay_out(p, g);
+	if (p->file_size < g->data_off + ITEM_ALIGN)
+		return QALLOC_EFILESIZE;
+	data_bytes = p->file_size - g->data_off;
+	if (p->kind == QALLOC_DYNAMIC) {
+		uint64_t spans = data_bytes / g->span_bytes;
+
+		if (spans == 0)
+			return QALLOC_EFILESIZE;
+		/*@ assert inside: spans * g->span_bytes <= data_bytes; */
+		/*@ assert rest: data_bytes < spans * g->span_bytes + g->span_bytes; */
+		/*@ assert dynamic: spans_dynamic(g); */
+		/*@ assert fewer: spans < g->table_spans; */
+		g->items = 0;
+		g->spans = spans;
+		g->data_end = g->data_off + spans * g->span_bytes;
+		return QALLOC_OK;
+	}
+	uint64_t items = data_bytes / g->item_bytes;
+	if (items == 0)
+		return QALLOC_EITEMSIZE;
+	uint64_t spans = (items - 1) / g->span_items + 1;
+	/*@ assert inside: items * g->item_bytes <= data_bytes; */
+	/*@ assert rest: data_bytes < items * g->item_bytes + g->item_bytes; */
+	/*@ assert full: (spans - 1) * g->span_items <= items - 1 < spans * g->span_items; */
+	/*@ assert static: spans_static(g); */
+	/*@ ghost uint64_t before = (spans - 1) * g->span_items; */
+	/*@ assert before: before * g->item_bytes <= items * g->item_bytes; */
+	/*@ assert bytes: (spans - 1) * g->span_bytes == before * g->item_bytes; */
+	/*@ assert fewer: spans - 1 < g->table_spans; */
+	g->items = items;
+	g->spans = spans;
+	g->data_end = g->data_off + items * g->item_bytes;
+	return QALLOC_OK;
+}
+
+static bool spans_are_valid(const struct geo *g)
+{
+	uint64_t data_bytes = g->data_end - g->data_off;
+
+	if (g->item_bytes == 0)
+		return g->items == 0 && g->span_items == 0 &&
+		       pow2_within(g->span_bytes, SPAN_BYTES_MIN, SPAN_BYTES_MAX) ==
+			       g->span_bytes &&
+		       (uint64_t)1 << g->span_shift == g->span_bytes &&
+		       g->span_pairs == g->span_bytes / BLOCK_BYTES_MIN / BITS_PER_PAIR &&
+		       g->classes == class_count(g->span_bytes) &&
+		       data_bytes / g->span_bytes == g->spans && data_bytes % g->span_bytes == 0;
+	return g->item_bytes % ITEM_ALIGN == 0 && g->classes == 1 && g->span_shift == 0 &&
+	       pow2_within(g->span_items, 1, ITEMS_PER_SPAN_MAX) == g->span_items &&
+	       g->span_bytes / g->span_items == g->item_bytes &&
+	       g->span_bytes % g->span_items == 0 &&
+	       g->span_pairs == (g->span_items + (BITS_PER_PAIR - 1)) / BITS_PER_PAIR &&
+	       data_bytes / g->item_bytes == g->items && data_bytes % g->item_bytes == 0 &&
+	       g->items > 0 && (g->items - 1) / g->span_items + 1 == g->spans;
+}
+
+bool geo_is_valid(const struct geo *g)
+{
+	if (g->file_size > QALLOC_FILESIZE_MAX || g->streams < 1 || g->streams > QALLOC_STREAMS_MAX)
+		return false;
+	if (pow2_within(g->records, RECORDS_MIN, RECORDS_MAX) != g->records)
+		return false;
+	if (g->spans < 1 || g->spans > g->table_spans ||
+	    g->table_spans > g->file_size / ITEM_ALIGN || g->span_bytes == 0 ||
+	    g->span_shift > 16 || g->span_pairs > ITEMS_PER_SPAN_MAX / BITS_PER_PAIR)
+		return false;
+	if (g->data_end > g->file_size || g->data_off >= g->data_end ||
+	    g->meta_end >= g->data_off || g->pairs_off > g->meta_end ||
+	    g->words_off > g->pairs_off || g->records_off > g->words_off)
+		return false;
+	return g->records_off % PAGE == 0 && g->words_off % PAGE == 0 && g->pairs_off % PAGE == 0 &&
+	       g->meta_end % GRANULE == 0 && g->data_off == g->meta_end + GRANULE &&
+	       g->records_off >= STREAMS_OFF + (uint64_t)g->streams * STREAM_BYTES &&
+	       g->words_off - g->records_off >= (uint64_t)g->records * RECORD_BYTES &&
+	       g->pairs_off - g->words_off >= g->table_spans * WORD_BYTES &&
+	       g->meta_end - g->pairs_off >= g->table_spans * g->span_pairs * PAIR_BYTES &&
+	       spans_are_valid(g);
+}
+
+uint64_t geo_block_bytes(const struct geo *g, uint32_t cls)
+{
+	return g->item_bytes != 0 ? g->item_bytes : class_bytes(cls);
+}
+
+uint32_t geo_span_items(const struct geo *g, uint64_t span, uint32_t cls)
+{
+	if (g->item_bytes == 0)
+		return (uint32_t)g->span_bytes / class_bytes(cls);
+	if (span + 1 < g->spans)
+		return g->span_items;
+	return (uint32_t)(g->items - span * g->span_items);
+}
+
+uint64_t geo_span_at(const struct geo *g, uint64_t rel)
+{
+	if (g->span_shift != 0)
+		return rel >> g->span_shift;
+	/* A division of 32 bits is several times faster on many machines. */
+	if (rel <= UINT32_MAX && g->span_bytes <= UINT32_MAX)
+		return (uint32_t)rel / (uint32_t)g->span_bytes;
+	return rel / g->span_bytes;
+}
+
+struct place geo_place(const struct geo *g, uint64_t rel, uint64_t span, uint32_t cls)
+{
+	uint64_t off = rel - span * g->span_bytes;
+	struct place at = {.span = span, .item = 0, .start = off == 0};
+	uint32_t block, start;
+
+	/* The one item of such a span may be larger than 4 GiB; all other spans have at most 64 KiB. */
+	if (g->span_items == 1)
+		return at;
+	block = (uint32_t)geo_block_bytes(g, cls);
+	at.item = (uint32_t)off / block;
+	start = at.item * block;
+	/* Behind the last block of a dynamic span may be bytes that belong to none. */
+	at.start = start == off && start + block <= g->span_bytes;
+	return at;
+}
+
+uint64_t geo_item_rel(const struct geo *g, uint64_t span, uint32_t cls, uint32_t item)
+{
+	return span * g->span_bytes + item * geo_block_bytes(g, cls);
+}
+
+/*
+ * The smallest size in [low, high] whose data area has `need` bytes; 0: there is none.  All sizes there
+ * have the same span size, so that data_off only grows with the size, and
+ * size = data_off(size) + need has a least solution, which this approaches from below.
+ */
+static uint64_t size_within(struct params *p, uint64_t need, uint64_t low, uint64_t high)
+{
+	struct geo g;
+
+	p->file_size = low;
+	for (uint32_t step = 0; step < SIZE_STEPS_MAX; step++) {
+		uint64_t next;
+
+		lay_out(p, &g);
+		next = g.data_off + need;
+		if (next <= p->file_size)
+			return p->file_size;
+		if (next > high)
+			return 0;
+		p->file_size = next;
+	}
+	return 0;
+}
+
+/* The ends of the range of file sizes whose span size (or target) is `target`. */
+static uint64_t sizes_low(uint32_t target, uint64_t streams)
+{
+	return target == SPAN_BYTES_MIN ? 1 : (uint64_t)target * SPANS_PER_STREAM * streams;
+}
+
+static uint64_t sizes_high(uint32_t target, uint64_t streams)
+{
+	if (target == SPAN_BYTES_MAX)
+		return QALLOC_FILESIZE_MAX;
+	return (uint64_t)target * 2 * SPANS_PER_STREAM * streams - 1;
+}
+
+uint64_t geo_static_size(uint64_t item_size, uint64_t items, uint64_t streams)
+{
+	struct params p = {.kind = QALLOC_STATIC, .item_size = item_size};
+	uint64_t more = 0;
+
+	if (item_size == 0 || item_size > QALLOC_FILESIZE_MAX || items == 0 || streams == 0 ||
+	    streams > QALLOC_STREAMS_MAX)
+		return 0;
+	uint64_t stride = round_up(item_size, ITEM_ALIGN);
+	if (items > QALLOC_FILESIZE_MAX / stride)
+		return 0;
+	p.streams = (uint32_t)streams;
+	for (uint32_t target = SPAN_BYTES_MIN; target <= SPAN_BYTES_MAX; target *= 2) {
+		uint64_t low = sizes_low(target, streams);
+		uint64_t high = sizes_high(target, streams);
+		uint64_t size = size_within(&p, items * stride, low, high);
+		struct geo g;
+
+		if (size == 0 || geo_compute(&p, &g) != QALLOC_OK)
+			continue;
+		if (g.items == items)
+			return size;
+		if (more == 0)
+			more = size;
+	}
+	return more;
+}
+
+uint64_t geo_dynamic_size(uint64_t bytes, uint64_t streams)
+{
+	struct params p = {.kind = QALLOC_DYNAMIC};
+
+	if (bytes > QALLOC_FILESIZE_MAX || streams == 0 || streams > QALLOC_STREAMS_MAX)
+		return 0;
+	p.streams = (uint32_t)streams;
+	for (uint32_t target = SPAN_BYTES_MIN; target <= SPAN_BYTES_MAX; target *= 2) {
+		uint64_t need = bytes == 0 ? target : round_up(bytes, target);
+		uint64_t low = sizes_low(target, streams);
+		uint64_t size = size_within(&p, need, low, sizes_high(target, streams));
+
+		if (size != 0)
+			return size;
+	}
+	return 0;
+}

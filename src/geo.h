@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Geometry: where everything is, computed from the parameters alone.
+ *
+ *   streams_off <= records_off <= words_off <= pairs_off <= meta_end
+ *   data_off == meta_end + GRANULE (the guard), a multiple of GRANULE
+ *   data_off + spans * span_bytes <= file_size, but for the last span of a
+ *   static map, which may hold fewer items; data_end is the end of the last item
+ *
+ *  - Span size of a dynamic map, and the target of a static one: the power of two at
+ *    or below file_size / (64 * streams), at least 4 KiB, at most 64 KiB.
+ *  - A static span holds a power of two of items, 1 to ITEMS_PER_SPAN_MAX.
+ *  - The tables have room for at least `spans` entries each.
+ */
+#ifndef QALLOC_GEO_H
+#define QALLOC_GEO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hdr.h"
+#include "size.h"
+
+struct geo {
+	uint64_t file_size;   /* bytes */
+	uint64_t records_off; /* thread records */
+	uint64_t words_off;   /* span words, 8 bytes each */
+	uint64_t pairs_off;   /* bit pairs, pairs_per_span * PAIR_BYTES for each span */
+	uint64_t meta_end;    /* where the guard begins; a multiple of GRANULE */
+	uint64_t data_off;    /* where data begins; a multiple of GRANULE */
+	uint64_t data_end;    /* where the last item or span ends */
+	uint64_t spans;       /* at least 1 */
+	uint64_t span_bytes;  /* of data in one span */
+	uint64_t items;       /* of a static map in all; 0: dynamic */
+	uint64_t item_bytes;  /* stride of a static map; 0: dynamic */
+	uint64_t table_spans; /* how many spans the tables have room for, at least `spans` */
+	uint32_t span_items;  /* a static map's items in one span, a power of two; 0: dynamic */
+	uint32_t span_pairs;  /* bit pairs of one span */
+	uint32_t streams;
+	uint32_t records;
+	uint32_t classes;    /* size classes in use; 1: static */
+	uint32_t span_shift; /* span_bytes of a dynamic map == 1 << span_shift; 0: static */
+};
+
+/* Where an address, given as an offset from data_off, falls. */
+struct place {
+	uint64_t span;
+	uint32_t item;
+	bool start; /* the address is exactly where the item starts */
+};
+
+#ifdef __FRAMAC__
+#include "../proofs/geo.acsl"
+#endif
+
+/* QALLOC_OK and *g; or QALLOC_EFILESIZE (too small for one item or span), QALLOC_EITEMSIZE. Requires what params_check
+   checks before it. */
+/*@ requires mem: \valid_read(p) && \valid(g) && \separated(p, g);
+    requires params: geo_params(p);
+    terminates \true;
+    exits \false;
+    assigns *g;
+    ensures iff: \result == QALLOC_OK <==> geo_fits(p->file_size, p->item_size, p->streams);
+    ensures valid: \result == QALLOC_OK ==> geo_valid(g);
+    ensures size: g->file_size == p->file_size && g->streams == p->streams;
+    ensures stride: g->item_bytes == up(p->item_size, 8);
+    ensures all: \result == QALLOC_OK ==> p->file_size - g->data_end <
+              geo_unit(p->file_size, p->item_size, p->streams); */
+enum qalloc_err geo_compute(const struct params *p, struct geo *g);
+
+/* The executable predicate of the invariants above, for asserts, tests and fuzzers. */
+bool geo_is_valid(const struct geo *g);
+
+/* Bytes of one block of class `cls`: the stride of a static map. */
+uint64_t geo_block_bytes(const struct geo *g, uint32_t cls);
+
+/* How many blocks of class `cls` the span has; the last span of a static map may have fewer. */
+uint32_t geo_span_items(const struct geo *g, uint64_t span, uint32_t cls);
+
+/* The span in which the byte at data_off + rel lies.  Requires rel < data_end - data_off. */
+uint64_t geo_span_at(const struct geo *g, uint64_t rel);
+
+/* Which block of `span`, holding blocks of class `cls`, is at rel.  Requires geo_span_at(g, rel) == span. */
+struct place geo_place(const struct geo *g, uint64_t rel, uint64_t span, uint32_t cls);
+
+/* The offset from data_off of a block: the inverse of geo_place. */
+uint64_t geo_item_rel(const struct geo *g, uint64_t span, uint32_t cls, uint32_t item);
+
+/* Smallest sizes this geometry can do it with; 0 if none up to QALLOC_FILESIZE_MAX. */
+uint64_t geo_static_size(uint64_t item_size, uint64_t items, uint64_t streams);
+uint64_t geo_dynamic_size(uint64_t bytes, uint64_t streams);
+
+#endif

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The header codec and its rules.
+ *
+ *  - Trusts nothing: `bytes` may hold anything, and is read by byte.
+ *  - One function each for bytes -> fields, for the rules on the bytes and for
+ *    the rules on the values; the first broken rule names the error.
+ *  - The checksum leaves out the magic, so that one 8-byte store completes a
+ *    creation.
+ */
+#include <stdbool.h>
+
+#include "geo.h"
+#include "hdr.h"
+
+#define MAGIC_BYTES 8u
+#define POINTER_BITS 64u
+
+/* An aligned address that is not null is at least the granule. */
+_Static_assert(GRANULE >= ADDR_MIN, "alignment implies the lower end of the window");
+
+static const uint8_t magic_done[MAGIC_BYTES + 1] = HDR_MAGIC_DONE;
+static const uint8_t magic_creating[MAGIC_BYTES + 1] = HDR_MAGIC_CREATING;
+
+/*@ requires mem: \valid_read(p + (0 .. 1));
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures value: \result == le16(p); */
+static uint32_t load16(const uint8_t *p)
+{
+	return p[0] + 0x100u * p[1];
+}
+
+/*@ requires mem: \valid_read(p + (0 .. 3));
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures value: \result == le32(p); */
+static uint32_t load32(const uint8_t *p)
+{
+	return p[0] + 0x100u * p[1] + 0x10000u * p[2] + 0x1000000u * p[3];
+}
+
+/*@ requires mem: \valid_read(p + (0 .. 7));
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures value: \result == le64(p); */
+static uint64_t load64(const uint8_t *p)
+{
+	uint64_t low = load32(p);
+	uint64_t high = load32(p + 4);
+
+	return low + 0x100000000u * high;
+}
+
+/*@ requires mem: \valid(p + (0 .. 1));
+    requires range: v <= 0xFFFF;
+    terminates \true;
+    exits \false;
+    assigns p[0 .. 1];
+    ensures value: le16(p) == v; */
+static void store16(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v % 0x100u);
+	p[1] = (uint8_t)(v / 0x100u);
+}
+
+/*@ requires mem: \valid(p + (0 .. 3));
+    terminates \true;
+    exits \false;
+    assigns p[0 .. 3];
+    ensures value: le32(p) == v; */
+static void store32(uint8_t *p, uint32_t v)
+{
+	uint32_t above0 = v / 0x100u;
+	uint32_t above1 = above0 / 0x100u;
+	uint32_t above2 = above1 / 0x100u;
+
+	p[0] = (uint8_t)(v % 0x100u);
+	p[1] = (uint8_t)(above0 % 0x100u);
+	p[2] = (uint8_t)(above1 % 0x100u);
+	p[3] = (uint8_t)above2;
+}
+
+/*@ requires mem: \valid(p + (0 .. 7));
+    terminates \true;
+    exits \false;
+    assigns p[0 .. 7];
+    ensures value: le64(p) == v; */
+static void store64(uint8_t *p, uint64_t v)
+{
+	store32(p, (uint32_t)(v % 0x100000000u));
+	store32(p + 4, (uint32_t)(v / 0x100000000u));
+}
+
+/*@ requires mem: \valid_read(bytes + (0 .. MAGIC_BYTES - 1));
+    requires magic: \valid_read(magic + (0 .. MAGIC_BYTES - 1));
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result <==> \forall integer i; 0 <= i < MAGIC_BYTES ==> bytes[i] == magic[i]; */
+static bool magic_is(const uint8_t *bytes, const uint8_t *magic)
+{
+	/*@ loop invariant range: 0 <= i <= MAGIC_BYTES;
+	    loop invariant same: \forall integer j; 0 <= j < i ==> bytes[j] == magic[j];
+	    loop assigns i;
+	    loop variant MAGIC_BYTES - i; */
+	for (uint32_t i = 0; i < MAGIC_BYTES; i++) {
+		if (bytes[i] != magic[i])
+			return false;
+	}
+	return true;
+}
+
+/*@ requires mem: \valid_read(bytes + (0 .. len - 1));
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result <==> zero_at(bytes, len); */
+static bool is_zero(const uint8_t *bytes, uint32_t len)
+{
+	/*@ loop invariant range: 0 <= i <= len;
+	    loop invariant zero: zero_at(bytes, i);
+	    loop assigns i;
+	    loop variant len - i; */
+	for (uint32_t i = 0; i < len; i++) {
+		if (bytes[i] != 0)
+			return false;
+	}
+	return true;
+}
+
+/*@ requires mem: \valid_read(bytes + (0 .. HDR_BYTES - 1));
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures value: \result == crc_of(bytes + 8, HDR_CRC - 8); */
+static uint32_t header_crc(const uint8_t *bytes)
+{
+	return crc32c(bytes + MAGIC_BYTES, HDR_CRC - MAGIC_BYTES);
+}
+
+/*@ requires mem: \valid_read(bytes + (0 .. HDR_BYTES - 1)) && \valid(out);
+    requires apart: \separated(bytes + (0 .. HDR_BYTES - 1), out);
+    terminates \true;
+    exits \false;
+    assigns *out;
+    ensures fields: hdr_fields(bytes, out); */
+static void load_fields(const uint8_t *bytes, struct params *out)
+{
+	out->compat = load64(bytes + HDR_COMPAT);
+	out->ro_compat = load64(bytes + HDR_RO_COMPAT);
+	out->kind = load32(bytes + HDR_KIND);
+	out->streams = load32(bytes + HDR_STREAMS);
+	out->file_size = load64(bytes + HDR_FILE_SIZE);
+	out->base = load64(bytes + HDR_BASE);
+	out->item_size = load64(bytes + HDR_ITEM_SIZE);
+	out->flags = load64(bytes + HDR_FLAGS);
+	out->uuid[0] = load64(bytes + HDR_UUID);
+	out->uuid[1] = load64(bytes + HDR_UUID + 8);
+	out->created = load64(bytes + HDR_CREATED);
+}
+
+/* The rules on the bytes of a whole header. */
+/*@ requires mem: \valid_read(bytes + (0 .. HDR_BYTES - 1));
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result == QALLOC_OK <==> hdr_bytes_valid(bytes); */
+static enum qalloc_err check_bytes(const uint8_t *bytes)
+{
+	if (magic_is(bytes, magic_creating))
+		return QALLOC_ECREATING;
+	if (!magic_is(bytes, magic_done))
+		return QALLOC_EMAGIC;
+	if (load32(bytes + HDR_VERSION) != FORMAT_VERSION)
+		return QALLOC_EVERSION;
+	if (load16(bytes + HDR_ENDIAN) != HDR_ENDIAN_LITTLE)
+		return QALLOC_EBYTEORDER;
+	if (load16(bytes + HDR_POINTER_BITS) != POINTER_BITS)
+		return QALLOC_EPOINTER;
+	/* No incompatible feature exists yet: every bit is an unknown one. */
+	if (load64(bytes + HDR_INCOMPAT) != HDR_INCOMPAT_KNOWN)
+		return QALLOC_EFEATURE;
+	if (load32(bytes + HDR_CRC) != header_crc(bytes))
+		return QALLOC_ECHECKSUM;
+	if (!is_zero(bytes + HDR_RESERVED, HDR_CRC - HDR_RESERVED))
+		return QALLOC_ERESERVED;
+	return QALLOC_OK;
+}
+
+/* The map occupies its file, rounded up to the granule, and a guard behind it. */
+/*@ requires size: 1 <= file_size <= QALLOC_FILESIZE_MAX;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result == QALLOC_OK <==> base_valid(base, file_size); */
+static enum qalloc_err check_base(uint64_t base, uint64_t file_size)
+{
+	uint64_t granules = (file_size + (GRANULE - 1)) / GRANULE + 1;
+
+	if (base == 0)
+		return QALLOC_EADDRNULL;
+	if (base % GRANULE != 0)
+		return QALLOC_EADDRALIGN;
+	if (base >= ADDR_END)
+		return QALLOC_EADDRWINDOW;
+	if (granules * GRANULE > ADDR_END - base)
+		return QALLOC_EADDRWRAP;
+	return QALLOC_OK;
+}
+
+/* The rules on the values that need no geometry. */
+/*@ requires mem: \valid_read(p);
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result == QALLOC_OK <==> values_valid(p->kind, p->flags, p->file_size,
+              p->item_size, p->streams, p->base); */
+static enum qalloc_err check_values(const struct params *p)
+{
+	if (p->kind != QALLOC_STATIC && p->kind != QALLOC_DYNAMIC)
+		return QALLOC_EKIND;
+	if (p->flags > MAP_FLAGS_KNOWN)
+		return QALLOC_EFLAGS;
+	if (p->file_size == 0 || p->file_size > QALLOC_FILESIZE_MAX)
+		return QALLOC_EFILESIZE;
+	if (p->kind == QALLOC_DYNAMIC && p->item_size != 0)
+		return QALLOC_EITEMSIZE;
+	if (p->kind == QALLOC_STATIC && (p->item_size == 0 || p->item_size > QALLOC_FILESIZE_MAX))
+		return QALLOC_EITEMSIZE;
+	if (p->streams == 0 || p->streams > QALLOC_STREAMS_MAX)
+		return QALLOC_ESTREAMS;
+	return check_base(p->base, p->file_size);
+}
+
+/*@ requires mem: \valid_read(p);
+    requires values: values_valid(p->kind, p->flags, p->file_size, p->item_size, p->streams, p->base);
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result == QALLOC_OK <==> geo_fits(p->file_size, p->item_size, p->streams); */
+static enum qalloc_err check_geometry(const struct params *p)
+{
+	struct geo g;
+
+	return geo_compute(p, &g);
+}
+
+enum qalloc_err params_check(const struct params *p)
+{
+	enum qalloc_err err = check_values(p);
+
+	if (err != QALLOC_OK)
+		return err;
+	return check_geometry(p);
+}
+
+enum qalloc_err hdr_decode(const uint8_t *bytes, size_t len, uint64_t file_size, struct params *out)
+{
+	enum qalloc_err err;
+
+	if (len < HDR_BYTES || file_size < HDR_BYTES) {
+		*out = (struct params){0};
+		return QALLOC_ESHORT;
+	}
+	load_fields(bytes, out);
+	err = check_bytes(bytes);
+	if (err != QALLOC_OK)
+		return err;
+	err = check_values(out);
+	if (err != QALLOC_OK)
+		return err;
+	if (out->file_size != file_size)
+		return QALLOC_EFILESIZE;
+	return check_geometry(out);
+}
+
+void hdr_encode(const struct params *p, uint8_t *bytes)
+{
+	/*@ loop invariant range: 0 <= i <= MAGIC_BYTES;
+	    loop invariant magic: \forall integer j; 0 <= j < i ==> bytes[j] == magic_done[j];
+	    loop assigns i, bytes[0 .. MAGIC_BYTES - 1];
+	    loop variant MAGIC_BYTES - i; */
+	for (uint32_t i = 0; i < MAGIC_BYTES; i++)
+		bytes[i] = magic_done[i];
+	store32(bytes + HDR_VERSION, FORMAT_VERSION);
+	store16(bytes + HDR_ENDIAN, HDR_ENDIAN_LITTLE);
+	store16(bytes + HDR_POINTER_BITS, POINTER_BITS);
+	store64(bytes + HDR_COMPAT, p->compat);
+	store64(bytes + HDR_RO_COMPAT, p->ro_compat);
+	store64(bytes + HDR_INCOMPAT, HDR_INCOMPAT_KNOWN);
+	store32(bytes + HDR_KIND, p->kind);
+	store32(bytes + HDR_STREAMS, p->streams);
+	store64(bytes + HDR_FILE_SIZE, p->file_size);
+	store64(bytes + HDR_BASE, p->base);
+	store64(bytes + HDR_ITEM_SIZE, p->item_size);
+	store64(bytes + HDR_FLAGS, p->flags);
+	store64(bytes + HDR_UUID, p->uuid[0]);
+	store64(bytes + HDR_UUID + 8, p->uuid[1]);
+	store64(bytes + HDR_CREATED, p->created);
+	/*@ loop invariant range: HDR_RESERVED <= i <= HDR_CRC;
+	    loop invariant zero: \forall integer j; HDR_RESERVED <= j < i ==> bytes[j] == 0;
+	    loop assigns i, bytes[HDR_RESERVED .. HDR_CRC - 1];
+	    loop variant HDR_CRC - i; */
+	for (uint32_t i = HDR_RESERVED; i < HDR_CRC; i++)
+		bytes[i] = 0;
+	store32(bytes + HDR_CRC, header_crc(bytes));
+}

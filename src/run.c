@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs of whole spans (run.h says what they are).
+ *
+ *  - The caller holds the pool's lock, or only looks.
+ *  - Time is bounded by what the caller asks for, and, where a length comes from the
+ *    file, by the TAIL words that are really there.
+ */
+#include "run.h"
+
+uint64_t run_find(const uint64_t *words, uint64_t from, uint64_t to, uint64_t need)
+{
+	uint64_t len = 0; /* FREE words that end before i */
+
+	if (need == 0)
+		return RUN_NONE;
+	for (uint64_t i = from; i < to; i++) {
+		if (shared_load(&words[i]) == SPAN_FREE)
+			len++;
+		else
+			len = 0;
+		if (len == need)
+			return i + 1 - need;
+	}
+	return RUN_NONE;
+}
+
+bool run_is_free(const uint64_t *words, uint64_t first, uint64_t len)
+{
+	for (uint64_t i = 0; i < len; i++) {
+		if (shared_load(&words[first + i]) != SPAN_FREE)
+			return false;
+	}
+	return true;
+}
+
+void run_take(uint64_t *words, uint64_t first, uint64_t len)
+{
+	for (uint64_t i = len - 1; i > 0; i--)
+		own_store(&words[first + i], SPAN_TAIL);
+	own_store(&words[first], span_word_run(len));
+}
+
+/* Frees TAIL words from `from` upwards, to the first word before `to` that is none. */
+static void free_tails(uint64_t *words, uint64_t from, uint64_t to)
+{
+	for (uint64_t i = from; i < to; i++) {
+		if (shared_load(&words[i]) != SPAN_TAIL)
+			return;
+		own_store(&words[i], SPAN_FREE);
+	}
+}
+
+void run_free(uint64_t *words, uint64_t first, uint64_t len)
+{
+	own_store(&words[first], SPAN_FREE);
+	free_tails(words, first + 1, first + len);
+}
+
+uint64_t run_length(const uint64_t *words, uint64_t spans, uint64_t first)
+{
+	if (first >= spans)
+		return 0;
+
+	uint64_t word = shared_load(&words[first]);
+
+	if (span_word_state(word) != SPAN_RUN || !span_word_valid(word, 0, 0, spans - first))
+		return 0;
+	return span_word_length(word);
+}
+
+void run_repair(uint64_t *words, uint64_t spans, uint64_t op, uint64_t first, uint64_t len)
+{
+	if (op != INTENT_RUN_TAKE && op != INTENT_RUN_FREE)
+		return;
+	if (len == 0 || first >= spans || len > spans - first)
+		return;
+
+	/* What is left of a run is TAIL words at the end of the range; before them stands the
+	   head of the run that covers them, if there is one, even if that is before `first`. */
+	uint64_t end = first + len;
+	uint64_t from = end;
+
+	while (from > 0 && shared_load(&words[from - 1]) == SPAN_TAIL)
+		from--;
+	if (from > 0) {
+		uint64_t covered = run_length(words, spans, from - 1);
+
+		if (covered > 0)
+			from += covered - 1;
+	}
+	/* Upwards, so that a repair that is killed leaves TAIL words at the end, too. */
+	free_tails(words, from > first ? from : first, end);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The accessors through which the core touches words of the map: the whole
+ * trusted base of the proofs for memory.
+ *
+ *  - own_load/own_store: a word with one writer, which is the caller.
+ *  - shared_load: a word that anyone may write.  The proofs may assume nothing
+ *    about what it returns, so neither may the code.
+ *  - shared_cas: the one way to write such a word.
+ *
+ * Compiled, they are relaxed or acquire/release atomics; read by Frama-C they
+ * are prototypes with contracts.
+ */
+#ifndef QALLOC_WORD_H
+#define QALLOC_WORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __FRAMAC__
+
+/*@ requires valid: \valid_read(w);
+    assigns \nothing;
+    ensures value: \result == *w; */
+uint64_t own_load(const uint64_t *w);
+
+/*@ requires valid: \valid(w);
+    assigns *w;
+    ensures value: *w == v; */
+void own_store(uint64_t *w, uint64_t v);
+
+/* The value is anything: no ensures, on purpose. */
+/*@ requires valid: \valid_read(w);
+    assigns \result \from indirect:w; */
+uint64_t shared_load(const uint64_t *w);
+
+/*@ requires valid: \valid(w);
+    assigns *w, \result \from indirect:w, indirect:expected, desired;
+    ensures done: \result ==> *w == desired; */
+bool shared_cas(uint64_t *w, uint64_t expected, uint64_t desired);
+
+/* Only the exhaustive test of first_set() and the compiler vouch for this. */
+/*@ requires some: w != 0;
+    assigns \nothing;
+    ensures range: 0 <= \result < 64;
+    ensures set: ((w >> \result) & 1) != 0;
+    ensures first: \forall integer i; 0 <= i < \result ==> ((w >> i) & 1) == 0; */
+uint32_t trailing_zeros(uint64_t w);
+
+#else
+
+static inline uint64_t own_load(const uint64_t *w)
+{
+	return __atomic_load_n(w, __ATOMIC_RELAXED);
+}
+
+static inline void own_store(uint64_t *w, uint64_t v)
+{
+	__atomic_store_n(w, v, __ATOMIC_RELEASE);
+}
+
+static inline uint64_t shared_load(const uint64_t *w)
+{
+	return __atomic_load_n(w, __ATOMIC_ACQUIRE);
+}
+
+static inline bool shared_cas(uint64_t *w, uint64_t expected, uint64_t desired)
+{
+	return __atomic_compare_exchange_n(w, &expected, desired, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE);
+}
+
+static inline uint32_t trailing_zeros(uint64_t w)
+{
+	return (uint32_t)__builtin_ctzll(w);
+}
+
+#endif
+#endif
