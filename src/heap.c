@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Allocation: the home stream, then the pool, then everything.
+ *
+ *  - A small block comes from the home stream's spans; when these have no room
+ *    the pool gives it another span.
+ *  - The last resort goes through all spans: it returns empty ones to the pool, and
+ *    takes a block from another stream, or of a larger class.  Only when it finds
+ *    nothing, in streams that could all be entered, is the map full.
+ */
+#include "heap.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "pool.h"
+#include "reserve.h"
+#include "scan.h"
+#include "stream.h"
+
+#define TAKE_TRIES 100u
+#define LAST_TRIES 8u
+
+/* What is wanted of a small block. */
+struct want {
+	uint32_t cls;
+	uint64_t align; /* of the class's size */
+};
+
+static bool class_fits(const struct map *m, const struct want *w, uint32_t cls)
+{
+	return cls >= w->cls && geo_block_bytes(&m->geo, cls) % w->align == 0;
+}
+
+/* What a sweep has found. */
+struct sweep {
+	uint64_t released;                      /* empty spans given back to the pool */
+	uint64_t span;                          /* the best of the others, of class cls */
+	uint32_t cls;                           /* CLASS_NONE: none */
+	uint64_t held[QALLOC_STREAMS_MAX / 64]; /* streams that could not be entered */
+};
+
+/* Gives an empty span back to the pool.  A stream that is held is waited for once. */
+static void sweep_empty(struct map *m, uint64_t span, uint32_t stream, struct patience *p,
+			struct sweep *sweep)
+{
+	uint64_t bit = (uint64_t)1 << (stream % 64);
+
+	if ((sweep->held[stream / 64] & bit) != 0) {
+		return;
+	}
+	if (reserve_tables(m, span, 1) != 0) {
+		p->no_space = true;
+	} else if (stream_enter(m, stream, p)) {
+		sweep->released += stream_release(m, stream, span);
+		stream_leave(m, stream);
+	} else {
+		sweep->held[stream / 64] |= bit;
+	}
+}
+
+/*
+ * Looks at every span: gives back the empty ones, and finds the best of the others.  A small
+ * block needs but one span; only for a run all are given back.
+ */
+static void sweep_all(struct map *m, struct scan *s, const struct want *w, struct patience *p,
+		      struct sweep *sweep)
+{
+	uint64_t span = 0, word = 0;
+
+	memset(sweep, 0, sizeof(*sweep));
+	sweep->cls = CLASS_NONE;
+	while ((w == NULL || sweep->released == 0) && scan_next(s, &span, &word)) {
+		if (!span_word_valid(word, m->geo.streams, m->geo.classes, 0) ||
+		    span_word_state(word) != SPAN_SMALL) {
+			continue;
+		}
+		uint32_t cls = span_word_class(word);
+		struct span copy = {.pairs = scan_pairs(s, span),
+				    .items = geo_span_items(&m->geo, span, cls)};
+
+		if (span_is_empty(&copy)) {
+			sweep_empty(m, span, span_word_stream(word), p, sweep);
+		} else if (w == NULL || !class_fits(m, w, cls) || cls >= sweep->cls ||
+			   !span_has_room(&copy)) {
+			continue;
+		} else if (span_see(m, span) != 0) {
+			p->no_space = true;
+		} else {
+			sweep->cls = cls;
+			sweep->span = span;
+		}
+	}
+}
+
+/* Takes a block from the span that the sweep found, if it still has one. */
+static bool take_swept(struct map *m, uint64_t span, uint32_t cls, struct patience *p,
+		       uint64_t *rel)
+{
+	bool broken = false;
+
+	if (span_see(m, span) != 0) {
+		return false;
+	}
+	uint64_t word = map_word_of(m, span, &broken);
+	uint32_t stream = span_word_stream(word);
+
+	if (span_word_state(word) != SPAN_SMALL || !stream_enter(m, stream, p)) {
+		return false;
+	}
+	bool taken = stream_take_from(m, stream, span, cls, rel);
+
+	stream_leave(m, stream);
+	return taken;
+}
+
+enum last { LAST_TAKEN, LAST_RELEASED, LAST_NOTHING };
+
+static enum last last_resort(struct map *m, const struct want *w, struct patience *p, uint64_t *rel)
+{
+	for (uint32_t i = 0; i < LAST_TRIES; i++) {
+		struct scan s;
+		struct sweep sweep;
+
+		if (scan_begin(&s, m) != 0) {
+			return LAST_NOTHING;
+		}
+		sweep_all(m, &s, w, p, &sweep);
+		scan_end(&s);
+		if (sweep.released > 0) {
+			return LAST_RELEASED;
+		}
+		if (sweep.cls == CLASS_NONE) {
+			return LAST_NOTHING;
+		}
+		if (take_swept(m, sweep.span, sweep.cls, p, rel)) {
+			return LAST_TAKEN;
+		}
+	}
+	/* Each time others were quicker, or the stream could not be entered. */
+	p->busy = true;
+	return LAST_NOTHING;
+}
+
+static int full(struct map *m, const struct patience *p, uint64_t bytes)
+{
+	if (p->busy) {
+		return err_fail(QALLOC_EBUSY,
+				"%s: no room for %u bytes in the streams that could be entered, "
+				"and some could not",
+				m->path, bytes);
+	}
+	if (p->no_space) {
+		return err_fail(QALLOC_ENOSPACE,
+				"%s: no room for %u bytes but in spans without disk space, and the "
+				"disk is full",
+				m->path, bytes);
+	}
+	return err_fail(QALLOC_EFULL, "%s: full: no stream has room for %u bytes", m->path, bytes);
+}
+
+/*
+ * A block from a stream, the home one if it can be entered.  Spans that this process has not
+ * seen yet are seen on the way, outside; each is new once, so that ends.
+ */
+static int take_home(struct map *m, const struct want *w, struct patience *p, uint32_t *stream,
+		     enum stream_take *took, uint64_t *rel)
+{
+	for (uint64_t i = 0; i <= m->geo.spans; i++) {
+		reserve_top(m);
+		*stream = stream_enter_any(m, p);
+		if (*stream == STREAM_NONE) {
+			return err_fail(QALLOC_EBUSY, "%s: every stream was held for over a second",
+					m->path);
+		}
+		*took = stream_take(m, *stream, w->cls, rel);
+		stream_leave(m, *stream);
+		if (*took != STREAM_UNSEEN) {
+			return 0;
+		}
+		if (span_see(m, *rel) != 0) {
+			return reserve_fail(m);
+		}
+	}
+	*took = STREAM_EMPTY;
+	return 0;
+}
+
+/*
+ * The last resort after the pool had nothing.  If it finds nothing either, the error is
+ * recorded: the pool's (a full disk, say), or that the map is full.
+ */
+static enum last last_after(struct map *m, const struct want *w, struct patience *p, uint64_t *rel,
+			    enum pool_result pool)
+{
+	struct failure why = thread_self()->last;
+	int number = errno;
+	enum last last = last_resort(m, w, p, rel);
+
+	if (last == LAST_NOTHING && pool == POOL_FAILED) {
+		thread_self()->last = why;
+		errno = number;
+	} else if (last == LAST_NOTHING) {
+		full(m, p, geo_block_bytes(&m->geo, w->cls));
+	}
+	return last;
+}
+
+/* The slow way to a small block: a stream, the pool, the last resort. */
+static int take_slow(struct map *m, const struct want *w, struct patience *p, uint64_t *rel)
+{
+	struct failure before = thread_self()->last;
+
+	for (uint32_t i = 0; i < TAKE_TRIES; i++) {
+		enum stream_take took = STREAM_EMPTY;
+		uint32_t stream = 0;
+		uint64_t span = 0;
+
+		if (take_home(m, w, p, &stream, &took, rel) != 0) {
+			return -1;
+		}
+		if (took == STREAM_EMPTY) {
+			enum pool_result pool = pool_take_span(m, p, stream, w->cls, &span);
+			enum last last = LAST_RELEASED;
+
+			if (pool == POOL_OK) {
+				stream_hint(m, stream, w->cls, span);
+				/* At once, whatever the frontier says. */
+				last = take_swept(m, span, w->cls, p, rel) ? LAST_TAKEN : last;
+			} else {
+				last = last_after(m, w, p, rel, pool);
+			}
+			if (last == LAST_NOTHING) {
+				return -1;
+			}
+			if (last == LAST_RELEASED) {
+				continue;
+			}
+		}
+		thread_self()->last = before;
+		return 0;
+	}
+	p->busy = true;
+	return full(m, p, geo_block_bytes(&m->geo, w->cls));
+}
+
+static void *take_small(struct map *m, const struct want *w)
+{
+	struct patience p;
+	uint64_t rel = 0;
+
+	if (!patience_begin(m, &p)) {
+		return NULL;
+	}
+	uint32_t home = stream_home(m);
+
+	if (__builtin_expect(stream_enter_now(m, home, p.me), 1)) {
+		enum stream_take took = stream_take(m, home, w->cls, &rel);
+
+		stream_leave(m, home);
+		if (__builtin_expect(took == STREAM_TAKEN, 1)) {
+			return map_address(m, rel);
+		}
+	}
+	int saved = errno;
+
+	if (take_slow(m, w, &p, &rel) != 0) {
+		return NULL;
+	}
+	errno = saved;
+	return map_address(m, rel);
+}
+
+static void *take_large(struct map *m, uint64_t bytes, uint64_t align)
+{
+	struct patience p;
+	uint64_t count = bytes / m->geo.span_bytes + (bytes % m->geo.span_bytes != 0);
+	int saved = errno;
+
+	if (!patience_begin(m, &p)) {
+		return NULL;
+	}
+	for (uint32_t i = 0; i < LAST_TRIES; i++) {
+		uint64_t first = 0, rel = 0;
+		enum pool_result result = pool_take_run(m, &p, count, align, &first);
+
+		if (result == POOL_FAILED) {
+			return NULL;
+		}
+		if (result == POOL_OK) {
+			errno = saved;
+			return map_address(m, first * m->geo.span_bytes);
+		}
+		if (last_resort(m, NULL, &p, &rel) != LAST_RELEASED) {
+			break;
+		}
+	}
+	full(m, &p, bytes);
+	return NULL;
+}
+
+void *heap_take(struct map *m, uint64_t bytes, uint64_t align)
+{
+	struct want w = {.cls = 0, .align = align < 16 ? 8 : align};
+
+	if (m->geo.items != 0) {
+		return take_small(m, &w);
+	}
+	w.cls = align <= 16 ? class_of(bytes) : class_aligned(bytes, align, m->geo.classes);
+	if (w.cls >= m->geo.classes) {
+		return take_large(m, bytes == 0 ? 1 : bytes, align);
+	}
+	return take_small(m, &w);
+}
+
+/* What the span's word says about the pointer. */
+static enum qalloc_err locate_in(const struct geo *g, uint64_t word, struct block *b)
+{
+	switch (span_word_state(word)) {
+	case SPAN_SMALL:
+		break;
+	case SPAN_RUN:
+		b->run = true;
+		b->bytes = span_word_length(word) * g->span_bytes;
+		return b->rel == b->span * g->span_bytes ? QALLOC_OK : QALLOC_EINTERIOR;
+	case SPAN_TAIL:
+		return QALLOC_EINTERIOR;
+	default:
+		return QALLOC_ENOTLIVE;
+	}
+	b->cls = span_word_class(word);
+	b->stream = span_word_stream(word);
+	b->bytes = geo_block_bytes(g, b->cls);
+	struct place place = geo_place(g, b->rel, b->span, b->cls);
+
+	b->item = place.item;
+	if (!place.start || place.item >= geo_span_items(g, b->span, b->cls)) {
+		return QALLOC_EINTERIOR;
+	}
+	return QALLOC_OK;
+}
+
+enum qalloc_err heap_locate(struct map *m, const void *address, struct block *b)
+{
+	bool broken = false;
+
+	memset(b, 0, sizeof(*b));
+	if (!map_rel(m, address, &b->rel)) {
+		return QALLOC_EWILD;
+	}
+	b->span = geo_span_at(&m->geo, b->rel);
+	if (!span_seen(m, b->span) && span_see(m, b->span) != 0) {
+		return errno == ENOSPC ? QALLOC_ENOSPACE : QALLOC_ESYSTEM;
+	}
+	uint64_t word = map_word_of(m, b->span, &broken);
+
+	return broken ? QALLOC_ECORRUPT : locate_in(&m->geo, word, b);
+}
+
+enum qalloc_err heap_locate_copy(struct scan *s, const void *address, struct block *b)
+{
+	const struct geo *g = &s->m->geo;
+
+	memset(b, 0, sizeof(*b));
+	if (!map_rel(s->m, address, &b->rel)) {
+		return QALLOC_EWILD;
+	}
+	b->span = geo_span_at(g, b->rel);
+	uint64_t word = scan_word(s, b->span);
+
+	if (!span_word_valid(word, g->streams, g->classes,
+			     g->items != 0 ? 0 : g->spans - b->span)) {
+		return QALLOC_ECORRUPT;
+	}
+	enum qalloc_err rule = locate_in(g, word, b);
+
+	if (rule == QALLOC_OK && !b->run) {
+		struct span copy = {.pairs = scan_pairs(s, b->span),
+				    .items = geo_span_items(g, b->span, b->cls)};
+
+		rule = span_item_live(&copy, b->item) ? QALLOC_OK : QALLOC_ENOTLIVE;
+	}
+	return s->failed ? QALLOC_ESYSTEM : rule;
+}
+
+bool heap_is_live(const struct map *m, const struct block *b)
+{
+	if (b->run) {
+		return true; /* The head word says so. */
+	}
+	struct span s = map_span(m, b->span, b->cls);
+
+	return span_item_live(&s, b->item);
+}
+
+static int not_live(const struct map *m, const struct block *b)
+{
+	return err_fail(QALLOC_ENOTLIVE, "%s: pointer: %x is not a live block", m->path,
+			(uint64_t)(uintptr_t)map_address(m, b->rel));
+}
+
+int heap_reserve(struct map *m, const struct block *b, uint64_t bytes)
+{
+	uint64_t count = bytes / m->geo.span_bytes + (bytes % m->geo.span_bytes != 0);
+
+	if (!b->run || count == 0 || reserve_spans(m, b->span, count) == 0) {
+		return 0;
+	}
+	return reserve_fail(m);
+}
+
+/* Zeroes a block.  Of a run only what the file has: a hole is zero, and stays one. */
+static int wipe(struct map *m, const struct block *b)
+{
+	uint64_t at = m->geo.data_off + b->rel;
+	uint64_t end = at + b->bytes;
+
+	if (!b->run) {
+		memset(map_address(m, b->rel), 0, b->bytes);
+		return 0;
+	}
+	while (at < end) {
+		uint64_t hole = 0;
+		int fd = map_fd(m);
+
+		if (fd < 0) {
+			return -1;
+		}
+		if (os_next_data(fd, at, &at) != 0) {
+			return errno == ENXIO ? 0 : reserve_fail(m);
+		}
+		if (at >= end) {
+			return 0;
+		}
+		if (os_next_hole(fd, at, &hole) != 0) {
+			return reserve_fail(m);
+		}
+		hole = min_u64(hole, end);
+		memset((void *)(uintptr_t)(m->base + at), 0, hole - at);
+		at = hole;
+	}
+	return 0;
+}
+
+static int free_remote(struct map *m, const struct block *b)
+{
+	struct span s = map_span(m, b->span, b->cls);
+
+	switch (span_free_remote(&s, b->item)) {
+	case FREE_DONE:
+		stream_hint(m, b->stream, b->cls, b->span);
+		return 0;
+	case FREE_BUSY:
+		return err_fail(QALLOC_EBUSY, "%s: a word of the map changes without pause",
+				m->path);
+	default:
+		return not_live(m, b);
+	}
+}
+
+int heap_free(struct map *m, const struct block *b)
+{
+	struct patience p;
+
+	if (!patience_begin(m, &p)) {
+		return -1;
+	}
+	if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0) {
+		/* Before it is free, so that a kill at any point leaves no old bytes in a free block. */
+		if (!heap_is_live(m, b)) {
+			return not_live(m, b);
+		}
+		if (wipe(m, b) != 0) {
+			return -1;
+		}
+	}
+	if (b->run) {
+		return pool_free_run(m, &p, b->span);
+	}
+	if (b->stream == stream_home(m) && stream_enter_now(m, b->stream, p.me)) {
+		bool freed = stream_free(m, b->stream, b->cls, b->span, b->item);
+
+		stream_leave(m, b->stream);
+		return freed ? 0 : not_live(m, b);
+	}
+	return free_remote(m, b);
+}

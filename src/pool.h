@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pool: the owner of free spans and of runs.
+ *
+ *  - Free spans are found without the lock, their disk space is reserved, and only
+ *    then the lock is taken to see whether they are still free: no system
+ *    call happens inside.
+ *  - One span changes hands with one store.  A run is many words, so an
+ *    intent {op, first, count} is written before and cleared after; whoever
+ *    inherits the lock repairs from it.
+ *  - The hint where to begin searching may be wrong: then searching starts over
+ *    from the first span, so that "none" is true.
+ */
+#ifndef QALLOC_POOL_H
+#define QALLOC_POOL_H
+
+#include "lock.h"
+
+enum pool_result {
+	POOL_OK,
+	POOL_EMPTY, /* no free span, or no run that long */
+	POOL_FAILED /* the error is recorded: ENOSPACE, EBUSY, ... */
+};
+
+/* Gives a free span to a stream, as blocks of class `cls`. */
+enum pool_result pool_take_span(struct map *m, struct patience *p, uint32_t stream, uint32_t cls,
+				uint64_t *span);
+
+/* Takes `count` spans whose first address is a multiple of `align` bytes. */
+enum pool_result pool_take_run(struct map *m, struct patience *p, uint64_t count, uint64_t align,
+			       uint64_t *first);
+
+/* Makes the words of a run safe to touch.  0, or -1: it is not whole, recorded as ECORRUPT. */
+int pool_see_run(struct map *m, uint64_t first, uint64_t count);
+
+/* Frees the run that begins at `first`.  0, or -1 with the error recorded. */
+int pool_free_run(struct map *m, struct patience *p, uint64_t first);
+
+/* Tells the pool that a span has become free. */
+void pool_hint(struct map *m, uint64_t span);
+
+/* Enters the pool, repairing it if its holder died; FAILED if it stays busy. */
+enum pool_result pool_enter(struct map *m, struct patience *p, struct lock *l);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The registry: all maps that this process has open, and handles.
+ *
+ *  - A handle is the address of a struct map.  Closing leaves its first page as a
+ *    tombstone, so that a later use is noticed; the oldest of TOMBSTONES is unmapped
+ *    when another comes.
+ *  - The list changes by single pointer stores, and its lock lies in memory that a
+ *    forked child finds zeroed: the child of a process in any state has a
+ *    whole list and a free lock.
+ */
+#include <errno.h>
+
+#include "map.h"
+
+#define TOMBSTONES 64u
+
+static struct map *registry_first;
+static uint32_t *registry_word;
+static struct map *tombstones[TOMBSTONES];
+static uint32_t tombstone_next;
+
+static uint32_t *lock_get(void)
+{
+	uint32_t *word = __atomic_load_n(&registry_word, __ATOMIC_ACQUIRE);
+
+	if (word != NULL) {
+		return word;
+	}
+	uint32_t *mine = os_map_wiped(os_page());
+	uint32_t *expected = NULL;
+
+	if (mine == NULL) {
+		return NULL;
+	}
+	if (!__atomic_compare_exchange_n(&registry_word, &expected, mine, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE)) {
+		os_unmap(mine, os_page());
+		return expected;
+	}
+	return mine;
+}
+
+int registry_lock(void)
+{
+	uint32_t *lock = lock_get();
+
+	if (lock == NULL) {
+		return err_fail(QALLOC_ESYSTEM, "private memory: %e");
+	}
+	if (!thread_lock(lock)) {
+		return err_fail(QALLOC_EBUSY,
+				"a signal handler interrupted the opening or closing of a "
+				"map, and opens or closes one");
+	}
+	return 0;
+}
+
+void registry_unlock(void)
+{
+	thread_unlock(lock_get());
+}
+
+struct map *registry_next(const struct map *m)
+{
+	return m == NULL ? registry_first : m->next;
+}
+
+struct map *registry_find(uint64_t device, uint64_t inode)
+{
+	for (struct map *m = registry_first; m != NULL; m = m->next) {
+		if (m->file.device == device && m->file.inode == inode) {
+			return m;
+		}
+	}
+	return NULL;
+}
+
+void registry_add(struct map *m)
+{
+	m->next = registry_first;
+	__atomic_store_n(&registry_first, m, __ATOMIC_RELEASE);
+}
+
+static void registry_remove(struct map *m)
+{
+	struct map **link = &registry_first;
+
+	while (*link != NULL && *link != m) {
+		link = &(*link)->next;
+	}
+	if (*link == m) {
+		__atomic_store_n(link, m->next, __ATOMIC_RELEASE);
+	}
+}
+
+struct map *map_of(void *handle)
+{
+	struct map *m = handle;
+
+	if (__builtin_expect(m != NULL && ((uintptr_t)m & 4095) == 0, 1)) {
+		uint64_t magic = __atomic_load_n(&m->magic, __ATOMIC_RELAXED);
+
+		if (__builtin_expect(magic == MAP_OPEN, 1)) {
+			return m;
+		}
+		if (magic == MAP_CLOSED) {
+			err_fail(QALLOC_EHANDLE, "handle %x: this map was closed",
+				 (uint64_t)(uintptr_t)handle);
+			return NULL;
+		}
+	}
+	err_fail(QALLOC_EHANDLE, "handle %x: not a map", (uint64_t)(uintptr_t)handle);
+	return NULL;
+}
+
+struct map *map_writable(void *handle)
+{
+	struct map *m = map_of(handle);
+
+	if (m != NULL && m->readonly) {
+		err_fail(QALLOC_EREADONLY, "%s: the map was opened read-only", m->path);
+		return NULL;
+	}
+	return m;
+}
+
+/* Unmaps all but the first page of the private memory, which stays as a tombstone. */
+static void map_bury(struct map *m)
+{
+	size_t page = os_page();
+	uint64_t rest = m->memory_bytes - page;
+	struct map *oldest = tombstones[tombstone_next];
+
+	__atomic_store_n(&m->magic, MAP_CLOSED, __ATOMIC_RELAXED);
+	os_unmap((char *)m + page, rest);
+	tombstones[tombstone_next] = m;
+	tombstone_next = (tombstone_next + 1) % TOMBSTONES;
+	if (oldest != NULL) {
+		os_unmap(oldest, page);
+	}
+}
+
+/* Locked.  The map's memory, descriptor and slot are given back. */
+static int map_close(struct map *m)
+{
+	int failed = 0;
+
+	if (!m->readonly) {
+		map_detach(m);
+	}
+	registry_remove(m);
+	if (base_unmap(m->base, m->geo.file_size) != 0) {
+		failed = err_fail(QALLOC_ESYSTEM, "%s: munmap: %e", m->path);
+	}
+	/* The program may have closed our descriptor and reused its number. */
+	struct os_file now;
+
+	if (os_identify(m->fd, &now) == 0 && now.inode == m->file.inode &&
+	    now.device == m->file.device) {
+		os_close(m->fd);
+	}
+	os_unmap(m->self, os_page());
+	map_bury(m);
+	return failed;
+}
+
+int qalloc_closemap(void *map)
+{
+	if (registry_lock() != 0) {
+		return -1;
+	}
+	struct map *m = map_of(map);
+	int result = m == NULL ? -1 : 0;
+
+	if (m != NULL && --m->opens == 0) {
+		result = map_close(m);
+	}
+	registry_unlock();
+	return result;
+}
+
+static int map_sync(struct map *m)
+{
+	int fd = m->readonly ? m->fd : map_fd(m);
+
+	if (fd < 0) {
+		return -1;
+	}
+	if (m->readonly) {
+		return 0;
+	}
+	if (os_sync_mapping(m->base, m->geo.meta_end) != 0 ||
+	    os_sync_mapping(m->base + m->geo.data_off, m->geo.file_size - m->geo.data_off) != 0) {
+		return err_fail(QALLOC_ESYSTEM, "%s: msync: %e", m->path);
+	}
+	if (os_sync_file(fd) != 0) {
+		return err_fail(QALLOC_ESYSTEM, "%s: fsync: %e", m->path);
+	}
+	return 0;
+}
+
+int qalloc_sync(void *map)
+{
+	struct map *m = map_of(map);
+
+	return m == NULL ? -1 : map_sync(m);
+}
+
+int qalloc_checkpoint(void)
+{
+	int result = 0;
+
+	if (registry_lock() != 0) {
+		return -1;
+	}
+	for (struct map *m = registry_first; m != NULL; m = m->next) {
+		if (map_sync(m) != 0) {
+			result = -1;
+		}
+	}
+	registry_unlock();
+	return result;
+}
+
+int qalloc_cleanup(void)
+{
+	int result = 0;
+
+	if (registry_lock() != 0) {
+		return -1;
+	}
+	while (registry_first != NULL) {
+		struct map *m = registry_first;
+
+		if (map_sync(m) != 0) {
+			result = -1;
+		}
+		if (map_close(m) != 0) {
+			result = -1;
+		}
+	}
+	registry_unlock();
+	return result;
+}

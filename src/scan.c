@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Going through all spans.  See scan.h.
+ */
+#include "scan.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PIECE_BYTES ((uint64_t)GRANULE)
+
+int scan_begin(struct scan *s, struct map *m)
+{
+	memset(s, 0, sizeof(*s));
+	s->saved_errno = errno;
+	s->m = m;
+	s->memory_bytes = 2 * PIECE_BYTES;
+	s->memory = os_map_private(s->memory_bytes);
+	if (s->memory == NULL) {
+		return err_fail(QALLOC_ESYSTEM, "%s: private memory: %e", m->path);
+	}
+	s->words.off = m->geo.words_off;
+	s->words.entry_bytes = 8;
+	s->words.bytes = s->memory;
+	s->words.room = PIECE_BYTES;
+	s->pairs.off = m->geo.pairs_off;
+	s->pairs.entry_bytes = (uint64_t)m->geo.span_pairs * PAIR_BYTES;
+	s->pairs.bytes = s->memory + PIECE_BYTES;
+	s->pairs.room = PIECE_BYTES;
+	return 0;
+}
+
+void scan_end(struct scan *s)
+{
+	os_unmap(s->memory, s->memory_bytes);
+	if (!s->failed) {
+		errno = s->saved_errno; /* The end of the data is told by an errno. */
+	}
+}
+
+static void scan_failed(struct scan *s, const char *what)
+{
+	s->failed = true;
+	err_fail(QALLOC_ESYSTEM, "%s: %s: %e", s->m->path, what);
+}
+
+/* Brings entry `index` into memory.  What the file does not have, or cannot be read, is zeros. */
+static char *table_get(struct scan *s, struct table *t, uint64_t index)
+{
+	if (index < t->first || index - t->first >= t->count) {
+		uint64_t count = min_u64(t->room / t->entry_bytes, s->m->geo.spans - index);
+		uint64_t bytes = count * t->entry_bytes;
+		size_t got = 0;
+		int fd = map_fd(s->m);
+
+		memset(t->bytes, 0, bytes);
+		if (fd < 0) {
+			s->failed = true;
+		} else if (os_read_at(fd, t->bytes, bytes, t->off + index * t->entry_bytes, &got) !=
+			   0) {
+			scan_failed(s, "reading metadata");
+		}
+		t->first = index;
+		t->count = count;
+	}
+	return t->bytes + (index - t->first) * t->entry_bytes;
+}
+
+uint64_t scan_word(struct scan *s, uint64_t span)
+{
+	uint64_t word;
+
+	memcpy(&word, table_get(s, &s->words, span), sizeof(word));
+	return word;
+}
+
+uint64_t *scan_pairs(struct scan *s, uint64_t span)
+{
+	return (uint64_t *)(void *)table_get(s, &s->pairs, span);
+}
+
+/* The first entry at or after `index` that is not in a hole; geo.spans: none. */
+static uint64_t table_skip_hole(struct scan *s, const struct table *t, uint64_t index)
+{
+	uint64_t data = 0;
+	int fd = map_fd(s->m);
+
+	if (fd < 0) {
+		s->failed = true;
+		return s->m->geo.spans;
+	}
+	if (os_next_data(fd, t->off + index * t->entry_bytes, &data) != 0) {
+		if (errno != ENXIO) {
+			scan_failed(s, "looking for data");
+		}
+		return s->m->geo.spans;
+	}
+	uint64_t found = (data - t->off) / t->entry_bytes;
+
+	return min_u64(found > index ? found : index, s->m->geo.spans);
+}
+
+bool scan_next(struct scan *s, uint64_t *span, uint64_t *word)
+{
+	while (s->next < s->m->geo.spans && !s->failed) {
+		if (s->next < s->words.first || s->next - s->words.first >= s->words.count) {
+			s->next = table_skip_hole(s, &s->words, s->next);
+			if (s->next >= s->m->geo.spans) {
+				break;
+			}
+		}
+		*span = s->next++;
+		*word = scan_word(s, *span);
+		if (*word != 0) {
+			return !s->failed;
+		}
+	}
+	return false;
+}
+
+bool scan_next_pairs(struct scan *s, uint64_t *span)
+{
+	if (*span >= s->m->geo.spans || s->failed) {
+		return false;
+	}
+	if (*span < s->pairs.first || *span - s->pairs.first >= s->pairs.count) {
+		*span = table_skip_hole(s, &s->pairs, *span);
+	}
+	return *span < s->m->geo.spans && !s->failed;
+}
