@@ -1,0 +1,21 @@
+/* expect: SIGABRT "qalloc: qalloc_free(): pointer outside the map" */
+/* SPDX-License-Identifier: MIT */
+/* The address behind the map's last byte is freed. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <qalloc.h>
+
+int main(void)
+{
+	char path[] = "/tmp/qalloc-misuse-XXXXXX";
+	if (mkstemp(path) < 0)
+		return 1;
+	void *map = qalloc_makedynmap((off_t)1 << 20, NULL, path, 2);
+	unlink(path);
+	if (map == NULL)
+		return 1;
+	char *block = qalloc_malloc(map, 100);
+	qalloc_free(block - qalloc_offset(map, block) + (1 << 20), map);
+	return 0;
+}

@@ -1,0 +1,22 @@
+/* expect: SIGABRT "qalloc: qalloc_free(): the map is not open" */
+/* SPDX-License-Identifier: MIT */
+/* A block is freed after its map was closed. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <qalloc.h>
+
+int main(void)
+{
+	char path[] = "/tmp/qalloc-misuse-XXXXXX";
+	if (mkstemp(path) < 0)
+		return 1;
+	void *map = qalloc_makedynmap((off_t)1 << 20, NULL, path, 2);
+	unlink(path);
+	if (map == NULL)
+		return 1;
+	void *block = qalloc_malloc(map, 100);
+	qalloc_closemap(map);
+	qalloc_free(block, map);
+	return 0;
+}

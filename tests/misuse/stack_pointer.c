@@ -1,0 +1,21 @@
+/* expect: SIGABRT "qalloc: qalloc_free(): pointer outside the map" */
+/* SPDX-License-Identifier: MIT */
+/* A pointer to the stack is freed. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <qalloc.h>
+
+int main(void)
+{
+	char path[] = "/tmp/qalloc-misuse-XXXXXX";
+	if (mkstemp(path) < 0)
+		return 1;
+	void *map = qalloc_makedynmap((off_t)1 << 20, NULL, path, 2);
+	unlink(path);
+	if (map == NULL)
+		return 1;
+	char local[16];
+	qalloc_free(local, map);
+	return 0;
+}

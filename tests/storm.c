@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Processes with threads churn one map while they are killed at random; at the end
+ * the map is whole, no block ever had two owners, and at most the block that each
+ * killed thread had in flight is missing.
+ *   storm [--seconds S] [--processes P] [--threads T] [--kills] [--static] [--streams N]
+ *         [--bytes N] [--dir DIR]
+ *
+ * How it knows: each thread notes its blocks in a table in memory that outlives it.
+ *  - A record says what it is about to do before it does it, and OWNED after; so of a killed
+ *    thread at most one record is not OWNED, and whoever takes its table over drops that one.
+ *  - A block is filled with a pattern that no other block ever has, and read before it
+ *    is given up: two owners of one block would see each other's.
+ *  - Blocks change hands through mail slots; an unfinished hand-over is taken back.
+ *  - A live block at the end without a record OWNED is one that a kill has cost.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support.h"
+
+#define PROCESSES_MAX 32
+#define THREADS_MAX 32
+#define TABLES_MAX (PROCESSES_MAX * THREADS_MAX)
+#define RECORDS 256u
+#define MAILS 64u
+
+enum { EMPTY, OWNED, ALLOCATING, FREEING, RESIZING, SENDING, RECEIVING };
+/* A mail slot that somebody is at has, above the lowest byte, the number of the table. */
+enum { MAIL_EMPTY, MAIL_FULL, MAIL_WRITING, MAIL_READING };
+
+struct record {
+	_Atomic size_t state;
+	size_t offset, size, serial;
+};
+
+struct table {
+	struct record records[RECORDS];
+	_Atomic uint64_t serials; /* patterns handed out */
+	_Atomic uint64_t steps, refused;
+};
+
+struct book {
+	_Atomic uint64_t stop; /* all of them, or ... */
+	_Atomic uint64_t leave[PROCESSES_MAX];
+	_Atomic uint64_t in_flight; /* records that killed threads left unfinished */
+	_Atomic uint64_t resizing;  /* of these, in qalloc_realloc(): it has two blocks in flight */
+	struct record mail[MAILS];
+	struct table tables[TABLES_MAX];
+};
+
+static struct {
+	size_t seconds, processes, threads, streams, bytes;
+	bool kills, fixed;
+} how = {.seconds = 10, .processes = 2, .threads = 4, .streams = 3, .bytes = 8 * MIB};
+
+static struct book *book;
+static void *map;
+static char path[1024];
+
+struct worker {
+	struct table *table;
+	uint64_t number; /* of the table */
+	unsigned process;
+	uint64_t random;
+};
+
+static _Noreturn void fail(const char *what, const struct record *r)
+{
+	static const struct record none;
+	r = r == NULL ? &none : r;
+	fprintf(stderr, "storm: %s: state %zu, offset %zu, %zu bytes, serial %zx; qalloc: %s\n",
+		what, r->state, r->offset, r->size, r->serial, qalloc_errmsg());
+	_exit(1);
+}
+
+static void expect_intact(const struct record *r)
+{
+	const void *block = qalloc_address(map, r->offset);
+	if (block == NULL || !is_filled(block, r->size, r->serial))
+		fail("a block was overwritten", r);
+}
+
+/* ---- One step of one thread ------------------------------------------------------ */
+
+static size_t any_size(struct worker *w)
+{
+	uint64_t choice = next_random(&w->random) % 64;
+	if (how.fixed)
+		return 200;
+	return next_random(&w->random) % (choice == 0 ? 150000 : choice < 4 ? 10000 : 200);
+}
+
+static void give_pattern(struct worker *w, struct record *r, void *block, size_t size)
+{
+	r->serial = w->number << 40 | ++w->table->serials;
+	r->size = size;
+	r->offset = qalloc_offset(map, block);
+	if (r->offset == 0)
+		fail("a block outside the map", r);
+	fill(block, size, r->serial);
+	r->state = OWNED;
+}
+
+/* A refusal is fine, if it is one of those that the manual allows. */
+static void refused(struct worker *w, struct record *r, uint64_t state)
+{
+	int error = qalloc_error();
+	if (error != QALLOC_EFULL && error != QALLOC_EBUSY && error != QALLOC_ENOSPACE)
+		fail("refused for no good reason", r);
+	r->state = state;
+	w->table->refused++;
+}
+
+static void allocate(struct worker *w, struct record *r)
+{
+	size_t size = any_size(w);
+	r->state = ALLOCATING;
+	void *block = qalloc_malloc(map, size);
+	block == NULL ? refused(w, r, EMPTY) : give_pattern(w, r, block, size);
+}
+
+static void resize(struct worker *w, struct record *r)
+{
+	size_t size = any_size(w), kept = size < r->size ? size : r->size;
+	expect_intact(r);
+	r->state = RESIZING;
+	void *block = qalloc_realloc(map, qalloc_address(map, r->offset), size);
+	if (block == NULL) {
+		refused(w, r, OWNED);
+		return;
+	}
+	if (!is_filled(block, kept, r->serial))
+		fail("realloc lost contents", r);
+	give_pattern(w, r, block, size);
+}
+
+static void release(struct record *r)
+{
+	expect_intact(r);
+	r->state = FREEING;
+	while (qalloc_tryfree(qalloc_address(map, r->offset), map) != 0) {
+		if (qalloc_error() != QALLOC_EBUSY)
+			fail("a live block was not freed", r);
+	}
+	r->state = EMPTY;
+}
+
+static void copy(struct record *to, const struct record *from)
+{
+	to->offset = from->offset;
+	to->size = from->size;
+	to->serial = from->serial;
+}
+
+static void send_away(struct worker *w, struct record *r)
+{
+	struct record *mail = &book->mail[next_random(&w->random) % MAILS];
+	size_t expected = MAIL_EMPTY;
+	r->state = SENDING;
+	if (!atomic_compare_exchange_strong(&mail->state, &expected,
+					    MAIL_WRITING | w->number << 8)) {
+		r->state = OWNED;
+		return;
+	}
+	copy(mail, r);
+	mail->state = MAIL_FULL;
+	r->state = EMPTY;
+}
+
+static void receive(struct worker *w, struct record *r)
+{
+	struct record *mail = &book->mail[next_random(&w->random) % MAILS];
+	size_t expected = MAIL_FULL;
+	r->state = RECEIVING;
+	if (!atomic_compare_exchange_strong(&mail->state, &expected,
+					    MAIL_READING | w->number << 8)) {
+		r->state = EMPTY;
+		return;
+	}
+	copy(r, mail);
+	r->state = OWNED;
+	mail->state = MAIL_EMPTY;
+}
+
+static void *churn(void *arg)
+{
+	struct worker *w = arg;
+	while (book->stop == 0 && book->leave[w->process] == 0) {
+		struct record *r = &w->table->records[next_random(&w->random) % RECORDS];
+		uint64_t choice = next_random(&w->random) % 16;
+		if (r->state == EMPTY)
+			choice == 0 ? receive(w, r) : allocate(w, r);
+		else if (choice == 0)
+			resize(w, r);
+		else
+			choice == 1 ? send_away(w, r) : release(r);
+		w->table->steps++;
+	}
+	return NULL;
+}
+
+/* ---- Taking over from a dead thread ----------------------------------------------- */
+
+static struct record *find(struct table *t, uint64_t state, uint64_t serial)
+{
+	for (size_t i = 0; i < RECORDS; i++) {
+		struct record *r = &t->records[i];
+		if (r->state == state && (serial == 0 || r->serial == serial))
+			return r;
+	}
+	return NULL;
+}
+
+static void finish_mail(struct table *t, uint64_t number)
+{
+	for (size_t i = 0; i < MAILS; i++) {
+		struct record *mail = &book->mail[i];
+		if (mail->state == (MAIL_WRITING | number << 8)) {
+			struct record *r = find(t, SENDING, 0);
+			if (r != NULL)
+				r->state = OWNED;
+			mail->state = MAIL_EMPTY;
+		} else if (mail->state == (MAIL_READING | number << 8)) {
+			mail->state = find(t, OWNED, mail->serial) ? MAIL_EMPTY : MAIL_FULL;
+		}
+	}
+}
+
+static void take_over(struct table *t, uint64_t number)
+{
+	size_t in_flight = 0;
+	finish_mail(t, number);
+	for (size_t i = 0; i < RECORDS; i++) {
+		struct record *r = &t->records[i];
+		if (r->state == EMPTY)
+			continue;
+		if (r->state == OWNED) {
+			expect_intact(r);
+			continue;
+		}
+		/* Counted before it is dropped: we may be killed, too. */
+		book->resizing += r->state == RESIZING;
+		book->in_flight++;
+		in_flight++;
+		r->state = EMPTY;
+	}
+	if (in_flight > 1)
+		fail("a thread with two steps in flight: an error of this test", NULL);
+}
+
+static int process(void *arg)
+{
+	unsigned number = (unsigned)(uintptr_t)arg;
+	pthread_t threads[THREADS_MAX];
+	struct worker workers[THREADS_MAX];
+	map = qalloc_loadmap(path);
+	if (map == NULL)
+		fail("loading", NULL);
+	for (unsigned i = 0; i < how.threads; i++) {
+		uint64_t table = number * how.threads + i;
+		struct table *t = &book->tables[table];
+		take_over(t, table);
+		workers[i] = (struct worker){t, table, number, (table + 1) * 99991 + t->steps};
+		if (pthread_create(&threads[i], NULL, churn, &workers[i]) != 0)
+			fail("pthread_create", NULL);
+	}
+	for (unsigned i = 0; i < how.threads; i++)
+		pthread_join(threads[i], NULL);
+	if (qalloc_cleanup() != 0)
+		fail("cleanup", NULL);
+	return 0;
+}
+
+/* ---- The storm --------------------------------------------------------------------- */
+
+struct tally {
+	unsigned kills, stops, leaves, failures;
+};
+
+static void kill_one(pid_t *pid, struct tally *tally)
+{
+	kill(*pid, SIGKILL);
+	int result = wait_child(*pid);
+	tally->kills += result == SIGNALLED + SIGKILL;
+	tally->failures += result != SIGNALLED + SIGKILL;
+}
+
+static void disturb(pid_t *pids, uint64_t *random, struct tally *tally)
+{
+	unsigned p = (unsigned)(next_random(random) % how.processes);
+	uint64_t choice = next_random(random) % 16;
+	if (choice == 0) {
+		/* All at once: the next one finds a map without a living user. */
+		for (unsigned i = 0; i < how.processes; i++)
+			kill_one(&pids[i], tally);
+		for (unsigned i = 0; i < how.processes; i++)
+			pids[i] = start_child(process, (void *)(uintptr_t)i);
+		return;
+	}
+	if (choice == 1) {
+		/* A stopped one costs the others its stream and nothing else. */
+		kill(pids[p], SIGSTOP);
+		rest_usec(next_random(random) % 100000);
+		tally->stops++;
+		if (next_random(random) % 2 == 0) {
+			kill(pids[p], SIGCONT);
+			return;
+		}
+	}
+	if (choice == 2) {
+		book->leave[p] = 1;
+		tally->failures += wait_bounded(pids[p]) != 0;
+		tally->leaves++;
+		book->leave[p] = 0;
+	} else {
+		kill_one(&pids[p], tally);
+	}
+	pids[p] = start_child(process, (void *)(uintptr_t)p);
+}
+
+static void rage(struct tally *tally)
+{
+	pid_t pids[PROCESSES_MAX];
+	uint64_t random = now_msec() | 1, end = now_msec() + how.seconds * 1000;
+	for (unsigned i = 0; i < how.processes; i++)
+		pids[i] = start_child(process, (void *)(uintptr_t)i);
+	while (now_msec() < end && tally->failures == 0) {
+		rest_usec(next_random(&random) % 60000);
+		if (how.kills)
+			disturb(pids, &random, tally);
+	}
+	book->stop = 1;
+	for (unsigned i = 0; i < how.processes; i++)
+		tally->failures += wait_bounded(pids[i]) != 0;
+}
+
+/* ---- The reckoning ------------------------------------------------------------------ */
+
+struct reckoning {
+	const struct record **owned; /* by offset */
+	size_t count, next, missing, lost;
+};
+
+static int by_offset(const void *a, const void *b)
+{
+	uint64_t x = (*(const struct record *const *)a)->offset;
+	uint64_t y = (*(const struct record *const *)b)->offset;
+	return (x > y) - (x < y);
+}
+
+/* Live blocks come in the order of their addresses, like the records. */
+static int compare(void *block, size_t size, void *arg)
+{
+	struct reckoning *all = arg;
+	uint64_t offset = qalloc_offset(map, block);
+	while (all->next < all->count && all->owned[all->next]->offset < offset) {
+		all->lost++;
+		all->next++;
+	}
+	if (all->next == all->count || all->owned[all->next]->offset != offset) {
+		all->missing++;
+		return 0;
+	}
+	const struct record *r = all->owned[all->next++];
+	expect_intact(r);
+	if (r->size > size)
+		fail("a block is shorter than it was", r);
+	return 0;
+}
+
+static void collect(struct reckoning *all, const struct record *r, size_t count, uint64_t state)
+{
+	for (; count > 0; count--, r++) {
+		if (r->state == state)
+			all->owned[all->count++] = r;
+	}
+}
+
+static int free_block(void *block, size_t size, void *arg)
+{
+	(void)size;
+	(void)arg;
+	return qalloc_tryfree(block, map);
+}
+
+static void reckon(struct reckoning *all)
+{
+	map = qalloc_loadmap(path);
+	if (map == NULL || qalloc_check(map, print_finding, NULL) != 0)
+		fail("the map is not whole", NULL);
+	all->owned = calloc(MAILS + TABLES_MAX * RECORDS, sizeof(all->owned[0]));
+	if (all->owned == NULL)
+		fail("calloc", NULL);
+	collect(all, book->mail, MAILS, MAIL_FULL);
+	for (size_t t = 0; t < TABLES_MAX; t++)
+		collect(all, book->tables[t].records, RECORDS, OWNED);
+	qsort(all->owned, all->count, sizeof(all->owned[0]), by_offset);
+	for (size_t i = 1; i < all->count; i++) {
+		if (all->owned[i]->offset == all->owned[i - 1]->offset)
+			fail("two records own one block", all->owned[i]);
+	}
+	if (qalloc_walk(map, compare, all) != 0)
+		fail("walking", NULL);
+	all->lost += all->count - all->next;
+	free(all->owned);
+	/* Emptied, the map is as large as a new one. */
+	if (qalloc_walk(map, free_block, NULL) != 0 || count_live(map) != 0 ||
+	    qalloc_check(map, print_finding, NULL) != 0)
+		fail("the map cannot be emptied", NULL);
+	struct qalloc_info info = info_of(map);
+	if (!how.fixed && qalloc_malloc(map, info.data_bytes) == NULL)
+		fail("the emptied map has not all its room", NULL);
+	for (uint64_t i = 0; i < info.blocks_max; i++) {
+		if (qalloc_statmalloc(map) == NULL)
+			fail("the emptied map has not all its items", NULL);
+	}
+}
+
+static bool read_option(const char *name, const char *value)
+{
+	const struct {
+		const char *name;
+		size_t *value, most;
+	} numbers[] = {{"--seconds", &how.seconds, 86400},
+		       {"--processes", &how.processes, PROCESSES_MAX},
+		       {"--threads", &how.threads, THREADS_MAX},
+		       {"--streams", &how.streams, QALLOC_STREAMS_MAX},
+		       {"--bytes", &how.bytes, (size_t)1 << 40}};
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if (strcmp(name, numbers[i].name) != 0)
+			continue;
+		*numbers[i].value = strtoul(value, NULL, 10);
+		return *numbers[i].value >= 1 && *numbers[i].value <= numbers[i].most;
+	}
+	return strcmp(name, "--dir") == 0 && scratch_in(value);
+}
+
+static void read_options(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--kills") == 0) {
+			how.kills = true;
+		} else if (strcmp(argv[i], "--static") == 0) {
+			how.fixed = true;
+		} else if (i + 1 < argc && read_option(argv[i], argv[i + 1])) {
+			i++;
+		} else {
+			fprintf(stderr, "storm: %s: see the top of storm.c\n", argv[i]);
+			exit(2);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct tally tally = {0};
+	struct reckoning all = {0};
+	size_t steps = 0, refusals = 0;
+	read_options(argc, argv);
+	scratch_begin(NULL);
+	snprintf(path, sizeof(path), "%s", scratch("storm"));
+	map = how.fixed ? qalloc_makestatmap((off_t)(how.bytes / 32), NULL, path, 200, how.streams)
+			: qalloc_makedynmap((off_t)how.bytes, NULL, path, how.streams);
+	book = mmap(NULL, sizeof(*book), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (map == NULL || qalloc_cleanup() != 0 || book == MAP_FAILED)
+		fail("making the map", NULL);
+
+	rage(&tally);
+	if (tally.failures == 0)
+		reckon(&all);
+	for (size_t t = 0; t < TABLES_MAX; t++) {
+		steps += book->tables[t].steps;
+		refusals += book->tables[t].refused;
+	}
+	size_t allowed = book->in_flight + book->resizing;
+	bool good = tally.failures == 0 && all.lost == 0 && all.missing <= allowed && steps > 0 &&
+		    book->in_flight <= tally.kills * how.threads;
+	printf("storm: %zu s, %zu processes of %zu threads, %zu streams, %s map\n"
+	       "  %zu steps, %zu requests refused\n"
+	       "  %u kills of %zu threads in all, %u stops, %u departures, %u failures\n"
+	       "  %zu blocks owned, %zu of them lost, %zu live without an owner (at most %zu)\n"
+	       "%s\n",
+	       how.seconds, how.processes, how.threads, how.streams,
+	       how.fixed ? "static" : "dynamic", steps, refusals, tally.kills,
+	       tally.kills * how.threads, tally.stops, tally.leaves, tally.failures, all.count,
+	       all.lost, all.missing, allowed,
+	       good ? "whole, and no block had two owners" : "FAILED");
+	scratch_end(NULL);
+	return good ? 0 : 1;
+}
