@@ -8,8 +8,14 @@
 #include "check.h"
 
 /* Whether a pair differs in a bit that is not one of the `items` blocks. */
+/*@ requires pairs: count <= ITEMS_PER_SPAN_MAX / 64 && \valid_read(pairs + (0 .. 2 * count - 1));
+    terminates \true;
+    assigns \nothing; */
 static bool live_beyond(const uint64_t *pairs, uint32_t count, uint32_t items)
 {
+	/*@ loop invariant bound: i <= count;
+	    loop assigns i;
+	    loop variant count - i; */
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t own = shared_load(&pairs[2 * i]);
 		uint64_t rem = shared_load(&pairs[2 * i + 1]);

@@ -37,10 +37,28 @@ struct check {
  * (g->span_pairs of them).  Returns the first rule that the span breaks, and goes on
  * after it.  Requires index < g->spans.
  */
+/*@ requires mem: \valid(c) && \valid_read(g) && \separated(c, g) && geo_valid(g);
+    requires span: index < g->spans;
+    requires pairs: \valid_read(pairs + (0 .. 2 * g->span_pairs - 1));
+    terminates \true;
+    assigns c->tails;
+    ensures finding: CHECK_CLEAN <= \result <= CHECK_BITS_BEYOND;
+    ensures tails: c->tails < \max(0x100000000, \old(c->tails));
+    ensures tail: word == SPAN_TAIL && \old(c->tails) > 0 ==>
+      \result == CHECK_CLEAN && c->tails == \old(c->tails) - 1;
+    ensures orphan: word == SPAN_TAIL && \old(c->tails) == 0 ==> \result == CHECK_TAIL_ORPHAN;
+    ensures broken: \old(c->tails) > 0 && word != SPAN_TAIL ==>
+      \result == CHECK_WORD || \result == CHECK_RUN_BROKEN;
+    ensures state: (word & 0xFF) > SPAN_TAIL ==> \result == CHECK_WORD; */
 enum check_finding check_span(struct check *c, const struct geo *g, uint64_t index, uint64_t word,
 			      const uint64_t *pairs);
 
 /* At a stretch of zero words (a hole in the file) of any length, or at the end of the map. */
+/*@ requires mem: \valid(c);
+    terminates \true;
+    assigns c->tails;
+    ensures none: c->tails == 0;
+    ensures finding: \result == (\old(c->tails) > 0 ? CHECK_RUN_BROKEN : CHECK_CLEAN); */
 enum check_finding check_gap(struct check *c);
 
 #endif

@@ -251,6 +251,7 @@ static bool spans_are_valid(const struct geo *g)
 	       pow2_within(g->span_items, 1, ITEMS_PER_SPAN_MAX) == g->span_items &&
 	       g->span_bytes / g->span_items == g->item_bytes &&
 	       g->span_bytes % g->span_items == 0 &&
+	       (g->span_items == 1 || g->span_bytes <= SPAN_BYTES_MAX) &&
 	       g->span_pairs == (g->span_items + (BITS_PER_PAIR - 1)) / BITS_PER_PAIR &&
 	       data_bytes / g->item_bytes == g->items && data_bytes % g->item_bytes == 0 &&
 	       g->items > 0 && (g->items - 1) / g->span_items + 1 == g->spans;

@@ -80,13 +80,20 @@ uint32_t geo_span_items(const struct geo *g, uint64_t span, uint32_t cls);
 /* The span in which the byte at data_off + rel lies.  Requires rel < data_end - data_off. */
 uint64_t geo_span_at(const struct geo *g, uint64_t rel);
 
-/* Which block of `span`, holding blocks of class `cls`, is at rel.  Requires geo_span_at(g, rel) == span. */
+/*
+ * Which block of `span`, holding blocks of class `cls`, is at rel.  Requires geo_span_at(g, rel) == span.
+ * `start` implies that the block exists; behind the last block of a dynamic span `item` names none.
+ */
 struct place geo_place(const struct geo *g, uint64_t rel, uint64_t span, uint32_t cls);
 
 /* The offset from data_off of a block: the inverse of geo_place. */
 uint64_t geo_item_rel(const struct geo *g, uint64_t span, uint32_t cls, uint32_t item);
 
-/* Smallest sizes this geometry can do it with; 0 if none up to QALLOC_FILESIZE_MAX. */
+/*
+ * The smallest file size with exactly `items` items, or with at least `bytes` bytes of data; 0: none up
+ * to QALLOC_FILESIZE_MAX.  A few numbers of items are skipped where the span size doubles and the
+ * tables shrink; for these it is the smallest size that holds more.
+ */
 uint64_t geo_static_size(uint64_t item_size, uint64_t items, uint64_t streams);
 uint64_t geo_dynamic_size(uint64_t bytes, uint64_t streams);
 

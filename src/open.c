@@ -250,6 +250,30 @@ static struct map *open_path(struct request *req)
 	return NULL;
 }
 
+/* A descriptor of our own for the caller's file, with no more rights than the caller's has. */
+static int own_descriptor(const struct request *req)
+{
+	bool writable = !asked(req, QALLOC_READONLY);
+	struct os_file file;
+
+	if (os_identify(req->fd, &file) != 0) {
+		return err_fail(QALLOC_ESYSTEM, "%s: fstat: %e", req->path);
+	}
+	if (file.kind != OS_REGULAR) {
+		return err_fail(QALLOC_ENOTREGULAR, "%s: not a regular file", req->path);
+	}
+	if (!file.readable || (writable && !file.writable)) {
+		errno = EBADF;
+		return err_fail(QALLOC_ESYSTEM, "%s: the descriptor is not open for %s", req->path,
+				file.readable ? "writing" : "reading");
+	}
+	int fd = os_reopen(req->fd, writable);
+
+	return fd >= 0 ? fd
+		       : err_fail(QALLOC_ESYSTEM, "%s: opening the descriptor's file: %e",
+				  req->path);
+}
+
 static struct map *open_request(struct request *req)
 {
 	int cancel = os_cancel_off();
@@ -262,15 +286,9 @@ static struct map *open_request(struct request *req)
 		return NULL;
 	}
 	if (req->fd >= 0) {
-		int fd = os_reopen(req->fd, !asked(req, QALLOC_READONLY));
+		int fd = own_descriptor(req);
 
-		if (fd < 0) {
-			err_fail(QALLOC_ESYSTEM, "%s: opening the descriptor's file: %e",
-				 req->path);
-			m = NULL;
-		} else {
-			m = open_descriptor(req, fd, false);
-		}
+		m = fd < 0 ? NULL : open_descriptor(req, fd, false);
 	} else {
 		m = open_path(req);
 	}

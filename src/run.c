@@ -14,6 +14,15 @@ uint64_t run_find(const uint64_t *words, uint64_t from, uint64_t to, uint64_t ne
 
 	if (need == 0)
 		return RUN_NONE;
+	/*@ loop invariant bound: from <= i && (i <= to || i == from) && len <= i - from && len < need;
+	    loop invariant tail: quiet ==> free_run(words, i - len, len);
+	    loop invariant edge: quiet && from + len < i ==> words[i - len - 1] != SPAN_FREE;
+	    loop invariant none: quiet ==>
+	      \forall integer p; from <= p && p + need <= i ==> !free_run(words, p, need);
+	    loop invariant none2: quiet ==>
+	      \forall integer p; from <= p < i - len ==> !free_run(words, p, need);
+	    loop assigns i, len;
+	    loop variant to - i; */
 	for (uint64_t i = from; i < to; i++) {
 		if (shared_load(&words[i]) == SPAN_FREE)
 			len++;
@@ -27,6 +36,10 @@ uint64_t run_find(const uint64_t *words, uint64_t from, uint64_t to, uint64_t ne
 
 bool run_is_free(const uint64_t *words, uint64_t first, uint64_t len)
 {
+	/*@ loop invariant bound: i <= len;
+	    loop invariant free: quiet ==> free_run(words, first, i);
+	    loop assigns i;
+	    loop variant len - i; */
 	for (uint64_t i = 0; i < len; i++) {
 		if (shared_load(&words[first + i]) != SPAN_FREE)
 			return false;
@@ -36,14 +49,30 @@ bool run_is_free(const uint64_t *words, uint64_t first, uint64_t len)
 
 void run_take(uint64_t *words, uint64_t first, uint64_t len)
 {
+	/*@ loop invariant bound: i < len;
+	    loop invariant tails: all_tail(words, first + i + 1, first + len);
+	    loop assigns i, words[first + 1 .. first + len - 1];
+	    loop variant i; */
 	for (uint64_t i = len - 1; i > 0; i--)
 		own_store(&words[first + i], SPAN_TAIL);
 	own_store(&words[first], span_word_run(len));
 }
 
 /* Frees TAIL words from `from` upwards, to the first word before `to` that is none. */
+/*@ requires words: from < to ==> \valid(words + (from .. to - 1));
+    terminates \true;
+    assigns words[from .. to - 1];
+    ensures tails: freed_only{Pre, Post}(words, from, to);
+    ensures whole: quiet && all_tail{Pre}(words, from, to) ==>
+      \forall integer i; from <= i < to ==> words[i] == SPAN_FREE; */
 static void free_tails(uint64_t *words, uint64_t from, uint64_t to)
 {
+	/*@ loop invariant bound: from <= i && (i <= to || i == from);
+	    loop invariant tails: freed_only{Pre, Here}(words, from, i);
+	    loop invariant rest: \forall integer k; i <= k < to ==> words[k] == \at(words[k], Pre);
+	    loop invariant freed: \forall integer k; from <= k < i ==> words[k] == SPAN_FREE;
+	    loop assigns i, words[from .. to - 1];
+	    loop variant to - i; */
 	for (uint64_t i = from; i < to; i++) {
 		if (shared_load(&words[i]) != SPAN_TAIL)
 			return;
@@ -81,6 +110,9 @@ void run_repair(uint64_t *words, uint64_t spans, uint64_t op, uint64_t first, ui
 	uint64_t end = first + len;
 	uint64_t from = end;
 
+	/*@ loop invariant bound: from <= end;
+	    loop assigns from;
+	    loop variant from; */
 	while (from > 0 && shared_load(&words[from - 1]) == SPAN_TAIL)
 		from--;
 	if (from > 0) {

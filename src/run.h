@@ -19,23 +19,61 @@
 #include <stdint.h>
 
 #include "span.h"
+#ifdef __FRAMAC__
+#include "../proofs/run.acsl"
+#endif
 
 #define RUN_NONE UINT64_MAX
 
 /* The first of `need` consecutive FREE words within [from, to); RUN_NONE: there are none. */
+/*@ requires words: \valid_read(words + (from .. to - 1));
+    terminates \true;
+    assigns \nothing;
+    ensures bound: \result != RUN_NONE ==>
+      need >= 1 && from <= \result && \result + need <= to;
+    ensures run: quiet && \result != RUN_NONE ==> free_run(words, \result, need);
+    ensures first: quiet && \result != RUN_NONE ==>
+      \forall integer p; from <= p < \result ==> !free_run(words, p, need);
+    ensures none: quiet && need >= 1 && \result == RUN_NONE ==>
+      \forall integer p; from <= p && p + need <= to ==> !free_run(words, p, need); */
 uint64_t run_find(const uint64_t *words, uint64_t from, uint64_t to, uint64_t need);
 
 /* Whether words [first, first + len) are all FREE. */
+/*@ requires words: first + len <= UINT64_MAX && \valid_read(words + (first .. first + len - 1));
+    terminates \true;
+    assigns \nothing;
+    ensures quiet: quiet ==> (\result <==> free_run(words, first, len)); */
 bool run_is_free(const uint64_t *words, uint64_t first, uint64_t len);
 
 /*
  * Turns [first, first + len), which is free, into a run; and back, where the first word
  * behind the head that is not TAIL ends the run, whatever `len` says.  Requires 1 <= len < 2^32.
  */
+/*@ requires len: 1 <= len < 0x100000000 && first + len <= UINT64_MAX;
+    requires words: \valid(words + (first .. first + len - 1));
+    terminates \true;
+    assigns words[first .. first + len - 1];
+    ensures head: words[first] == run_word(len);
+    ensures tails: all_tail(words, first + 1, first + len); */
 void run_take(uint64_t *words, uint64_t first, uint64_t len);
+
+/*@ requires len: 1 <= len && first + len <= UINT64_MAX;
+    requires words: \valid(words + (first .. first + len - 1));
+    terminates \true;
+    assigns words[first .. first + len - 1];
+    ensures head: words[first] == SPAN_FREE;
+    ensures tails: freed_only{Pre, Post}(words, first + 1, first + len);
+    ensures whole: quiet && all_tail{Pre}(words, first + 1, first + len) ==>
+      free_run(words, first, len); */
 void run_free(uint64_t *words, uint64_t first, uint64_t len);
 
 /* The length of the run whose head is `first`, in a map of `spans` spans; 0: there is no valid head. */
+/*@ requires words: \valid_read(words + (0 .. spans - 1));
+    terminates \true;
+    assigns \nothing;
+    ensures bound: \result == 0 || first + \result <= spans;
+    ensures head: quiet && \result != 0 ==>
+      (words[first] & 0xFF) == SPAN_RUN && words[first] / 0x100000000 == \result; */
 uint64_t run_length(const uint64_t *words, uint64_t spans, uint64_t first);
 
 /*
@@ -43,6 +81,15 @@ uint64_t run_length(const uint64_t *words, uint64_t spans, uint64_t first);
  * intent.  Of the TAIL words that fill the end of [first, first + len) it frees those
  * that no run covers, and nothing else.  A repair that is killed can be repaired.
  */
+/*@ requires words: \valid(words + (0 .. spans - 1));
+    terminates \true;
+    assigns words[0 .. spans - 1];
+    ensures outside: \forall integer i; 0 <= i < spans && !(first <= i < first + len) ==>
+      words[i] == \old(words[i]);
+    ensures inside: freed_only{Pre, Post}(words, 0, spans);
+    ensures ignored: op != INTENT_RUN_TAKE && op != INTENT_RUN_FREE ||
+      !range_in(first, len, spans) ==>
+      \forall integer i; 0 <= i < spans ==> words[i] == \old(words[i]); */
 void run_repair(uint64_t *words, uint64_t spans, uint64_t op, uint64_t first, uint64_t len);
 
 #endif

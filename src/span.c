@@ -30,40 +30,73 @@ bool span_word_valid(uint64_t word, uint32_t streams, uint32_t classes, uint64_t
 	}
 }
 
+/*@ requires items: s->items <= ITEMS_PER_SPAN_MAX && \valid_read(s);
+    terminates \true;
+    assigns \nothing;
+    ensures value: \result == span_words(s); */
 static inline uint32_t word_count(const struct span *s)
 {
-	return s->items / 64 + (s->items % 64 != 0);
+	return (s->items + 63) / 64;
 }
 
+/*@ requires block: b < 64;
+    terminates \true;
+    assigns \nothing;
+    ensures value: \result <==> live(own, rem, b); */
 static inline bool is_live(uint64_t own, uint64_t rem, uint32_t b)
 {
-	return ((own ^ rem) & mask_of(b)) != 0;
+	return ((own ^ rem) >> b & 1) != 0;
 }
 
-static inline uint64_t flip(uint64_t own, uint32_t b)
+/* The word after block b changed its state. */
+/*@ requires block: b < 64;
+    terminates \true;
+    assigns \nothing;
+    ensures value: \result == (word ^ (1 << b));
+    ensures flip: \forall uint64_t o; live(\result, o, b) <==> !live(word, o, b);
+    ensures keep: \forall uint64_t o, integer i; 0 <= i < 64 && i != b ==>
+      (live(\result, o, i) <==> live(word, o, i)); */
+static inline uint64_t flip(uint64_t word, uint32_t b)
 {
-	return own ^ mask_of(b);
+	return word ^ mask_of(b);
 }
 
-/* The lowest block that exists and is free; 64: none. */
-static inline uint32_t first_free(uint64_t own, uint64_t rem, uint64_t valid)
+/* The lowest block that is free, whether it exists or not; 64: none. */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures bound: \result <= 64;
+    ensures free: \result < 64 ==> !live(own, rem, \result);
+    ensures first: \forall integer i; 0 <= i < \result ==> live(own, rem, i); */
+static inline uint32_t first_free(uint64_t own, uint64_t rem)
 {
-	return first_set(valid & ~(own ^ rem));
+	uint64_t fr = ~(own ^ rem);
+
+	/*@ assert inverse: \forall integer i; 0 <= i < 64 ==> (bit(fr, i) <==> !live(own, rem, i)); */
+	return first_set(fr);
 }
 
 uint32_t span_take(const struct span *s, uint32_t from)
 {
 	uint32_t words = word_count(s);
 
+	/*@ loop invariant bound: w >= from;
+	    loop invariant same: same_pairs{Pre, Here}(s);
+	    loop invariant live: quiet ==>
+	      \forall integer i; from * 64 <= i < w * 64 && i < s->items ==> item_live{Pre}(s, i);
+	    loop assigns w;
+	    loop variant words - w; */
 	for (uint32_t w = from; w < words; w++) {
 		uint64_t own = own_load(&s->pairs[2 * w]);
 		uint64_t rem = shared_load(&s->pairs[2 * w + 1]);
-		uint32_t b = first_free(own, rem, valid_mask(s->items, w));
+		uint32_t b = first_free(own, rem);
 
-		if (b < 64) {
-			own_store(&s->pairs[2 * w], flip(own, b));
-			return w * 64 + b;
-		}
+		if (b >= 64)
+			continue;
+		/* Behind the last block every bit of a whole span is free. */
+		if (w * 64 + b >= s->items)
+			break;
+		own_store(&s->pairs[2 * w], flip(own, b));
+		return w * 64 + b;
 	}
 	return ITEM_NONE;
 }
@@ -105,6 +138,13 @@ enum free_result span_free_remote(const struct span *s, uint32_t item)
 
 	uint64_t *pair = &s->pairs[2 * (item / 64)];
 
+	/*@ loop invariant quiet: quiet ==> tries == 0;
+	    loop invariant bound: tries <= FREE_TRIES_MAX;
+	    loop invariant kept: \forall integer w; 0 <= w < 2 * span_words(s) &&
+	      w != 2 * (item / 64) + 1 ==> s->pairs[w] == \at(s->pairs[w], Pre);
+	    loop invariant quiet_kept: quiet ==> same_pairs{Pre, Here}(s);
+	    loop assigns tries, pair[1];
+	    loop variant FREE_TRIES_MAX - tries; */
 	for (uint32_t tries = 0; tries < FREE_TRIES_MAX; tries++) {
 		uint64_t own = shared_load(&pair[0]);
 		uint64_t rem = shared_load(&pair[1]);
@@ -117,54 +157,70 @@ enum free_result span_free_remote(const struct span *s, uint32_t item)
 	return FREE_BUSY;
 }
 
-/* The blocks of word w that are live and exist. */
-static inline uint64_t live_blocks(const struct span *s, uint32_t w)
+/* Which blocks of word w are live, whether they exist or not. */
+/*@ requires span: span_ok(s);
+    requires word: w < span_words(s);
+    terminates \true;
+    assigns \nothing;
+    ensures quiet: quiet ==> \result == (s->pairs[2 * w] ^ s->pairs[2 * w + 1]); */
+static inline uint64_t live_bits(const struct span *s, uint32_t w)
 {
 	uint64_t own = shared_load(&s->pairs[2 * w]);
 	uint64_t rem = shared_load(&s->pairs[2 * w + 1]);
 
-	return (own ^ rem) & valid_mask(s->items, w);
+	return own ^ rem;
 }
 
 bool span_item_live(const struct span *s, uint32_t item)
 {
 	if (item >= s->items)
 		return false;
-	return (live_blocks(s, item / 64) & mask_of(item % 64)) != 0;
+	return (live_bits(s, item / 64) >> (item % 64) & 1) != 0;
 }
 
 bool span_is_empty(const struct span *s)
 {
-	uint32_t words = word_count(s);
-
-	for (uint32_t w = 0; w < words; w++) {
-		if (live_blocks(s, w) != 0)
-			return false;
-	}
-	return true;
+	return span_next_live(s, 0) == ITEM_NONE;
 }
 
 bool span_has_room(const struct span *s)
 {
 	uint32_t words = word_count(s);
 
+	/*@ loop invariant bound: w <= words;
+	    loop invariant live: quiet ==>
+	      \forall integer i; 0 <= i < w * 64 && i < s->items ==> item_live(s, i);
+	    loop assigns w;
+	    loop variant words - w; */
 	for (uint32_t w = 0; w < words; w++) {
-		if (live_blocks(s, w) != valid_mask(s->items, w))
+		uint64_t own = shared_load(&s->pairs[2 * w]);
+		uint64_t rem = shared_load(&s->pairs[2 * w + 1]);
+
+		uint32_t b = first_free(own, rem);
+
+		if (b < 64 && w * 64 + b < s->items) {
+			/*@ assert room: quiet ==> !item_live(s, w * 64 + b); */
 			return true;
+		}
 	}
 	return false;
 }
 
-/* Sums of neighbours, of 1, 2, 4, ... bits: no field can overflow. */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures bound: \result <= 64; */
 static uint32_t count_set(uint64_t w)
 {
-	w = (w & 0x5555555555555555u) + (w >> 1 & 0x5555555555555555u);
-	w = (w & 0x3333333333333333u) + (w >> 2 & 0x3333333333333333u);
-	w = (w & 0x0F0F0F0F0F0F0F0Fu) + (w >> 4 & 0x0F0F0F0F0F0F0F0Fu);
-	w = (w & 0x00FF00FF00FF00FFu) + (w >> 8 & 0x00FF00FF00FF00FFu);
-	w = (w & 0x0000FFFF0000FFFFu) + (w >> 16 & 0x0000FFFF0000FFFFu);
-	w = (w & 0x00000000FFFFFFFFu) + (w >> 32);
-	return (uint32_t)(w & 0x7Fu);
+	uint32_t count = 0;
+
+	/*@ loop invariant bound: count <= 64;
+	    loop assigns count, w;
+	    loop variant 64 - count; */
+	while (w != 0 && count < 64) {
+		w &= w - 1; /* The lowest set bit goes. */
+		count++;
+	}
+	return count;
 }
 
 uint32_t span_live_count(const struct span *s)
@@ -172,32 +228,77 @@ uint32_t span_live_count(const struct span *s)
 	uint32_t words = word_count(s);
 	uint32_t count = 0;
 
+	/*@ loop invariant bound: w <= words && count <= w * 64;
+	    loop assigns w, count;
+	    loop variant words - w; */
 	for (uint32_t w = 0; w < words; w++)
-		count += count_set(live_blocks(s, w));
+		count += count_set(live_bits(s, w) & valid_mask(s->items, w));
 	return count;
+}
+
+/* A live bit behind the last block means nothing. */
+/*@ requires span: \valid_read(s);
+    terminates \true;
+    assigns \nothing;
+    ensures value: \result == (item < s->items ? item : ITEM_NONE); */
+static inline uint32_t if_exists(const struct span *s, uint32_t item)
+{
+	return item < s->items ? item : ITEM_NONE;
+}
+
+/* The lowest set bit of w from bit k on; 64: none. */
+/*@ requires block: k < 64;
+    terminates \true;
+    assigns \nothing;
+    ensures bound: k <= \result <= 64;
+    ensures set: \result < 64 ==> bit(w, \result);
+    ensures first: \forall integer i; k <= i < \result ==> !bit(w, i); */
+static inline uint32_t first_set_from(uint64_t w, uint32_t k)
+{
+	uint64_t rest = w >> k;
+	/*@ assert moved: \forall integer i; 0 <= i < 64 - k ==> (bit(rest, i) <==> bit(w, i + k)); */
+	/*@ assert back: \forall integer i; k <= i < 64 ==> (bit(w, i) <==> bit(rest, i - k)); */
+	/*@ assert gone: \forall integer i; 64 - k <= i < 64 ==> !bit(rest, i); */
+	uint32_t b = first_set(rest);
+
+	return b < 64 ? k + b : 64;
 }
 
 uint32_t span_next_live(const struct span *s, uint32_t from)
 {
-	if (from >= s->items)
-		return ITEM_NONE;
-
 	uint32_t words = word_count(s);
-	uint32_t w = from / 64;
-	uint32_t b = first_set(live_blocks(s, w) & ~(mask_of(from % 64) - 1));
+	uint32_t k = from % 64;
 
-	while (b == 64 && ++w < words)
-		b = first_set(live_blocks(s, w));
-	return b < 64 ? w * 64 + b : ITEM_NONE;
+	/*@ loop invariant bound: from / 64 <= w && (w > from / 64 ? k == 0 : k == from % 64);
+	    loop invariant none: quiet ==>
+	      \forall integer i; from <= i < w * 64 && i < s->items ==> !item_live(s, i);
+	    loop assigns w, k;
+	    loop variant words - w; */
+	for (uint32_t w = from / 64; w < words; w++) {
+		uint32_t b = first_set_from(live_bits(s, w), k);
+
+		if (b < 64)
+			return if_exists(s, w * 64 + b);
+		k = 0;
+	}
+	return ITEM_NONE;
 }
 
 void span_reset(uint64_t *words, uint32_t pairs)
 {
+	/*@ loop invariant bound: i <= pairs;
+	    loop invariant rem: \forall integer w; 0 <= w < 2 * pairs && w % 2 == 1 ==>
+	      words[w] == \at(words[w], Pre);
+	    loop invariant empty: quiet ==> \forall integer w; 0 <= w < 2 * i && w % 2 == 0 ==>
+	      words[w] == \at(words[w + 1], Pre);
+	    loop assigns i, words[0 .. 2 * pairs - 1];
+	    loop variant pairs - i; */
 	for (uint32_t i = 0; i < pairs; i++) {
+		uint64_t own = own_load(&words[2 * i]);
 		uint64_t rem = shared_load(&words[2 * i + 1]);
 
 		/* A store only where needed: it dirties a page. */
-		if (own_load(&words[2 * i]) != rem)
+		if (own != rem)
 			own_store(&words[2 * i], rem);
 	}
 }

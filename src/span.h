@@ -29,58 +29,104 @@ struct span {
 	uint64_t *pairs;
 	uint32_t items; /* 1..ITEMS_PER_SPAN_MAX */
 };
+#ifdef __FRAMAC__
+#include "../proofs/span.acsl"
+#endif
 
 /* Span words.  Decoding is total; span_word_valid says which words are. */
+/*@ requires fields: stream < 0x10000 && cls < 0x100;
+    terminates \true;
+    assigns \nothing;
+    ensures value: \result == SPAN_SMALL + cls * 0x100 + stream * 0x10000; */
 static inline uint64_t span_word_small(uint32_t stream, uint32_t cls)
 {
 	return (uint64_t)SPAN_SMALL + (uint64_t)cls * 0x100u + (uint64_t)stream * 0x10000u;
 }
 
+/*@ requires length: length < 0x100000000;
+    terminates \true;
+    assigns \nothing;
+    ensures value: \result == run_word(length); */
 static inline uint64_t span_word_run(uint64_t length)
 {
 	return (uint64_t)SPAN_RUN + length * 0x100000000u;
 }
 
 /* Of a valid word. */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures value: \result == (word & 0xFF); */
 static inline enum span_state span_word_state(uint64_t word)
 {
 	return (enum span_state)(word & 0xFFu);
 }
 
+/*@ terminates \true;
+    assigns \nothing;
+    ensures value: \result == word_class(word) && \result < 0x100; */
 static inline uint32_t span_word_class(uint64_t word)
 {
 	return (uint32_t)(word >> 8 & 0xFFu);
 }
 
+/*@ terminates \true;
+    assigns \nothing;
+    ensures value: \result == word_stream(word) && \result < 0x10000; */
 static inline uint32_t span_word_stream(uint64_t word)
 {
 	return (uint32_t)(word >> 16 & 0xFFFFu);
 }
 
+/*@ terminates \true;
+    assigns \nothing;
+    ensures value: \result == word / 0x100000000 && \result < 0x100000000; */
 static inline uint64_t span_word_length(uint64_t word)
 {
-	return word >> 32;
+	return word / 0x100000000u;
 }
 
 /*
  * Whether the word is one that a map with these streams and classes can hold.
  * `room`: spans from this one to the end; 0 where no run may be (static maps).
  */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures zero: (word & 0xFF) == SPAN_FREE && \result ==> word == 0;
+    ensures small: (word & 0xFF) == SPAN_SMALL && \result ==>
+      word_class(word) < classes && word_stream(word) < streams && word / 0x100000000 == 0;
+    ensures run: (word & 0xFF) == SPAN_RUN && \result ==> 1 <= word / 0x100000000 <= room;
+    ensures tail: (word & 0xFF) == SPAN_TAIL ==> (\result <==> word == SPAN_TAIL);
+    ensures state: \result ==> (word & 0xFF) <= SPAN_TAIL; */
 bool span_word_valid(uint64_t word, uint32_t streams, uint32_t classes, uint64_t room);
 
-/* The mask of block b; requires b < 64. */
+/* The mask of block b. */
+/*@ requires word: b < 64;
+    terminates \true;
+    assigns \nothing;
+    ensures value: \result == 1 << b; */
 static inline uint64_t mask_of(uint32_t b)
 {
+#ifdef __FRAMAC__
+#include "../proofs/span_mask.acsl"
+#endif
 	return (uint64_t)1 << b;
 }
 
 /* The lowest set bit; 64: none. */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures bound: \result <= 64;
+    ensures set: \result < 64 ==> bit(w, \result);
+    ensures first: \forall integer i; 0 <= i < \result ==> !bit(w, i); */
 static inline uint32_t first_set(uint64_t w)
 {
 	return w != 0 ? trailing_zeros(w) : 64;
 }
 
 /* The mask of the blocks of word `word` that exist. */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures beyond: \forall integer i; 0 <= i < 64 && items <= word * 64 + i ==> !bit(\result, i); */
 static inline uint64_t valid_mask(uint32_t items, uint32_t word)
 {
 	uint64_t before = (uint64_t)word * 64;
@@ -89,32 +135,103 @@ static inline uint64_t valid_mask(uint32_t items, uint32_t word)
 		return 0;
 	if (items - before >= 64)
 		return UINT64_MAX;
-	return mask_of((uint32_t)(items - before)) - 1;
+	return UINT64_MAX >> (64 - (items - before));
 }
 
 /* malloc's step: the first free block in words [from, ...) becomes live; ITEM_NONE: none there. */
+/*@ requires span: span_ok(s);
+    terminates \true;
+    assigns s->pairs[0 .. 2 * span_words(s) - 1];
+    ensures none: \result == ITEM_NONE ==> same_pairs{Pre, Post}(s);
+    ensures range: \result != ITEM_NONE ==> from * 64 <= \result < s->items;
+    ensures flipped: \result != ITEM_NONE ==> flipped_own{Pre, Post}(s, \result);
+    ensures was_free: quiet && \result != ITEM_NONE ==> !item_live{Pre}(s, \result);
+    ensures is_live: quiet && \result != ITEM_NONE ==> item_live(s, \result);
+    ensures first: quiet && \result != ITEM_NONE ==>
+      all_live{Pre}(s, from * 64, \result);
+    ensures full: quiet && \result == ITEM_NONE ==> all_live{Pre}(s, from * 64, s->items); */
 uint32_t span_take(const struct span *s, uint32_t from);
 
 /* The same for one block: true iff it was free, and now is live. */
+/*@ requires span: span_ok(s);
+    terminates \true;
+    assigns s->pairs[0 .. 2 * span_words(s) - 1];
+    ensures kept: !\result ==> same_pairs{Pre, Post}(s);
+    ensures range: \result ==> item < s->items;
+    ensures flipped: \result ==> flipped_own{Pre, Post}(s, item);
+    ensures quiet: quiet && item < s->items ==> (\result <==> !item_live{Pre}(s, item));
+    ensures is_live: quiet && item < s->items ==> item_live(s, item); */
 bool span_take_item(const struct span *s, uint32_t item);
 
 /* free's steps.  Local, by the holder of the stream: true iff it was live, and now is free. */
+/*@ requires span: span_ok(s);
+    terminates \true;
+    assigns s->pairs[0 .. 2 * span_words(s) - 1];
+    ensures kept: !\result ==> same_pairs{Pre, Post}(s);
+    ensures range: \result ==> item < s->items;
+    ensures flipped: \result ==> flipped_own{Pre, Post}(s, item);
+    ensures quiet: quiet && item < s->items ==> (\result <==> item_live{Pre}(s, item));
+    ensures is_free: quiet && item < s->items ==> !item_live(s, item); */
 bool span_free_local(const struct span *s, uint32_t item);
 
 /* Remote, by anyone.  BUSY: FREE_TRIES_MAX exchanges failed, the block is still live. */
 enum free_result { FREE_DONE, FREE_NOT_LIVE, FREE_BUSY };
+/*@ requires span: span_ok(s);
+    terminates \true;
+    assigns s->pairs[0 .. 2 * span_words(s) - 1];
+    ensures own: same_own{Pre, Post}(s);
+    ensures others: \forall integer w; 0 <= w < span_words(s) && w != item / 64 ==>
+      s->pairs[2 * w + 1] == \old(s->pairs[2 * w + 1]);
+    ensures beyond: item >= s->items ==> \result == FREE_NOT_LIVE;
+    ensures quiet: quiet && item < s->items ==>
+      (\result == FREE_DONE <==> item_live{Pre}(s, item)) && \result != FREE_BUSY;
+    ensures is_free: quiet && item < s->items ==> !item_live(s, item);
+    ensures others_live: quiet ==> \forall integer i; 0 <= i < s->items && i != item ==>
+      (item_live(s, i) <==> item_live{Pre}(s, i)); */
 enum free_result span_free_remote(const struct span *s, uint32_t item);
 
 /* Looking, by anyone: a block beyond `items` is never live. */
+/*@ requires span: span_ok(s);
+    terminates \true;
+    assigns \nothing;
+    ensures quiet: quiet ==> (\result <==> item < s->items && item_live(s, item)); */
 bool span_item_live(const struct span *s, uint32_t item);
+
+/*@ requires span: span_ok(s);
+    terminates \true;
+    assigns \nothing;
+    ensures quiet: quiet ==> (\result <==> none_live(s, 0, s->items)); */
 bool span_is_empty(const struct span *s);
+
+/*@ requires span: span_ok(s);
+    terminates \true;
+    assigns \nothing;
+    ensures quiet: quiet ==> (\result <==> !all_live(s, 0, s->items)); */
 bool span_has_room(const struct span *s);
+
+/*@ requires span: span_ok(s);
+    terminates \true;
+    assigns \nothing; */
 uint32_t span_live_count(const struct span *s);
 
 /* The first live block at or after `from`; ITEM_NONE: none. */
+/*@ requires span: span_ok(s);
+    terminates \true;
+    assigns \nothing;
+    ensures range: \result != ITEM_NONE ==> from <= \result < s->items;
+    ensures live: quiet && \result != ITEM_NONE ==> item_live(s, \result);
+    ensures first: quiet && \result != ITEM_NONE ==> none_live(s, from, \result);
+    ensures none: quiet && \result == ITEM_NONE ==> none_live(s, from, s->items); */
 uint32_t span_next_live(const struct span *s, uint32_t from);
 
 /* Makes all `pairs` pairs equal (own := rem), so that the span is empty whatever it held. */
+/*@ requires room: pairs <= ITEMS_PER_SPAN_MAX / 64 && \valid(words + (0 .. 2 * pairs - 1));
+    terminates \true;
+    assigns words[0 .. 2 * pairs - 1];
+    ensures rem: \forall integer i; 0 <= i < pairs ==>
+      words[2 * i + 1] == \old(words[2 * i + 1]);
+    ensures empty: quiet ==>
+      \forall integer i; 0 <= i < pairs ==> words[2 * i] == words[2 * i + 1]; */
 void span_reset(uint64_t *words, uint32_t pairs);
 
 #endif

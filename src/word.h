@@ -5,7 +5,7 @@
  *
  *  - own_load/own_store: a word with one writer, which is the caller.
  *  - shared_load: a word that anyone may write.  The proofs may assume nothing
- *    about what it returns, so neither may the code.
+ *    about what it returns, unless nobody writes, so neither may the code.
  *  - shared_cas: the one way to write such a word.
  *
  * Compiled, they are relaxed or acquire/release atomics; read by Frama-C they
@@ -19,28 +19,43 @@
 
 #ifdef __FRAMAC__
 
+/*
+ * Nothing defines this: what a contract says if quiet holds when nobody else
+ * writes meanwhile, and all else that it says holds whatever others write.
+ */
+extern const int others_write;
+/*@ predicate quiet = others_write == 0; */
+
 /*@ requires valid: \valid_read(w);
+    terminates \true;
     assigns \nothing;
     ensures value: \result == *w; */
 uint64_t own_load(const uint64_t *w);
 
 /*@ requires valid: \valid(w);
-    assigns *w;
+    terminates \true;
+    assigns *w \from v;
     ensures value: *w == v; */
 void own_store(uint64_t *w, uint64_t v);
 
-/* The value is anything: no ensures, on purpose. */
+/* The value is anything: no ensures beside quiet, on purpose. */
 /*@ requires valid: \valid_read(w);
-    assigns \result \from indirect:w; */
+    terminates \true;
+    assigns \result \from *w;
+    ensures quiet: quiet ==> \result == *w; */
 uint64_t shared_load(const uint64_t *w);
 
 /*@ requires valid: \valid(w);
-    assigns *w, \result \from indirect:w, indirect:expected, desired;
-    ensures done: \result ==> *w == desired; */
+    terminates \true;
+    assigns *w, \result \from *w, expected, desired;
+    ensures done: \result ==> *w == desired;
+    ensures quiet: quiet ==> (\result <==> \old(*w) == expected);
+    ensures kept: quiet && !\result ==> *w == \old(*w); */
 bool shared_cas(uint64_t *w, uint64_t expected, uint64_t desired);
 
 /* Only the exhaustive test of first_set() and the compiler vouch for this. */
 /*@ requires some: w != 0;
+    terminates \true;
     assigns \nothing;
     ensures range: 0 <= \result < 64;
     ensures set: ((w >> \result) & 1) != 0;

@@ -107,7 +107,7 @@ lint-tidy: $(SOURCES:%.c=build/lint/%.tidy) $(DEMO:%=build/lint/examples/wordind
 lint-analyzer: $(SOURCES:%.c=build/lint/%.analyzed)
 lint-cppcheck:
 	cppcheck -q --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
-		--std=c11 --suppress=missingIncludeSystem --suppress=objectIndex:tests/* -Iinclude src examples tests
+		--std=c11 --suppress=missingIncludeSystem -Iinclude src examples
 lint-man: man/qalloc.3 man/qalloc.5
 	mandoc -T lint -W warning $^
 build/lint/%.tidy: %.c .clang-tidy

@@ -281,7 +281,7 @@ static void threads_meet_inside_one_stream(void **state)
 static void threads_meet_where_a_map_is_full(void **state)
 {
 	(void)state;
-	hammer(dynamic_map(512 * KIB, 3), 6, 400, 200, 3000);
+	hammer(dynamic_map(512 * KIB, 3), 6, 600, 100, 600);
 }
 
 struct sharer {
