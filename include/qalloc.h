@@ -387,8 +387,9 @@ uint64_t qalloc_offset(void *map, const void *address);
 void *qalloc_address(void *map, uint64_t offset);
 
 /*
- * How many bytes a file must have: to serve exactly `items` items of `itemsize` bytes, or
- * to have a data area of at least `bytes` bytes.  0 (QALLOC_EARGUMENT) if there is no such file.
+ * How many bytes a file must have: to serve `items` items of `itemsize` bytes (exactly, or a few
+ * more where no file has exactly that many), or to have a data area of at least `bytes`
+ * bytes.  0 (QALLOC_EARGUMENT) if there is no such file.
  */
 off_t qalloc_statmap_filesize(size_t itemsize, size_t items, size_t streams);
 off_t qalloc_dynmap_filesize(size_t bytes, size_t streams);

@@ -11,6 +11,7 @@
 
 #define TAKE_TRIES 64u
 #define HINT_TRIES 100u
+#define SEE_TRIES 3u
 /* Span words are looked at by the granule. */
 #define CHUNK_WORDS (GRANULE / 8)
 
@@ -292,6 +293,11 @@ enum pool_result pool_take_run(struct map *m, struct patience *p, uint64_t count
 	return POOL_FAILED;
 }
 
+static int not_live(const struct map *m, uint64_t first)
+{
+	return err_fail(QALLOC_ENOTLIVE, "%s: span %u: no live run begins here", m->path, first);
+}
+
 static int run_broken(const struct map *m, uint64_t first, uint64_t count)
 {
 	return err_fail(QALLOC_ECORRUPT, "%s: span %u: a run of %u spans is not whole", m->path,
@@ -309,11 +315,13 @@ static bool tails_in(const uint64_t *words, uint64_t first, uint64_t from, uint6
 	return true;
 }
 
+enum whole { WHOLE_YES, WHOLE_NO, WHOLE_FAILED };
+
 /*
  * A granule at a time, so that a run which is a hole in the file is found out before
  * that costs disk space.
  */
-int pool_see_run(struct map *m, uint64_t first, uint64_t count)
+static enum whole run_whole(struct map *m, uint64_t first, uint64_t count)
 {
 	const uint64_t *words = map_word(m, m->geo.words_off);
 	uint64_t end = first + count;
@@ -328,22 +336,45 @@ int pool_see_run(struct map *m, uint64_t first, uint64_t count)
 			int fd = map_fd(m);
 
 			if (fd < 0) {
-				return -1;
+				return WHOLE_FAILED;
 			}
 			if ((os_next_data(fd, off, &data) != 0 && errno == ENXIO) ||
 			    data >= until) {
-				return run_broken(m, first, count);
+				return WHOLE_NO;
 			}
 			if (reserve_meta(m, off, 1) != 0) {
-				return reserve_fail(m);
+				reserve_fail(m);
+				return WHOLE_FAILED;
 			}
 		}
 		if (!tails_in(words, first, from, to)) {
-			return run_broken(m, first, count);
+			return WHOLE_NO;
 		}
 		from = to;
 	}
-	return 0;
+	return WHOLE_YES;
+}
+
+/*
+ * Somebody may free the run meanwhile: its head goes first, so a head that is still there
+ * behind tails that are not is a contradiction, unless the run was freed and taken again in between.
+ */
+int pool_see_run(struct map *m, uint64_t first, uint64_t count)
+{
+	for (uint32_t i = 0; i < SEE_TRIES; i++) {
+		switch (run_whole(m, first, count)) {
+		case WHOLE_YES:
+			return 0;
+		case WHOLE_FAILED:
+			return -1;
+		default:
+			break;
+		}
+		if (run_length(map_word(m, m->geo.words_off), m->geo.spans, first) != count) {
+			return not_live(m, first);
+		}
+	}
+	return run_broken(m, first, count);
 }
 
 /* Inside the pool: only what is a whole run is freed. */
@@ -352,8 +383,7 @@ static int free_run(struct map *m, uint64_t first, uint64_t count)
 	uint64_t *words = map_word(m, m->geo.words_off);
 
 	if (run_length(words, m->geo.spans, first) != count) {
-		return err_fail(QALLOC_ENOTLIVE, "%s: span %u: no live run begins here", m->path,
-				first);
+		return not_live(m, first);
 	}
 	if (!tails_in(words, first, first, first + count)) {
 		return run_broken(m, first, count);
@@ -370,8 +400,7 @@ int pool_free_run(struct map *m, struct patience *p, uint64_t first)
 	struct lock l;
 
 	if (count == 0) {
-		return err_fail(QALLOC_ENOTLIVE, "%s: span %u: no live run begins here", m->path,
-				first);
+		return not_live(m, first);
 	}
 	if (pool_see_run(m, first, count) != 0 || pool_enter(m, p, &l) != POOL_OK) {
 		return -1;

@@ -169,7 +169,7 @@ static void test_giving_back_empty_spans_reserves_no_data(void **state)
 
 static void test_empty_spans_of_a_held_stream_are_no_reason_to_say_full(void **state)
 {
-	struct file f = file_of(8 * GIB, 0);
+	struct file f = file_of(GIB, 0);
 	uint64_t epoch = 0;
 
 	(void)state;
