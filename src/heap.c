@@ -409,39 +409,6 @@ int heap_reserve(struct map *m, const struct block *b, uint64_t bytes)
 	return reserve_fail(m);
 }
 
-/* Zeroes a block.  Of a run only what the file has: a hole is zero, and stays one. */
-static int wipe(struct map *m, const struct block *b)
-{
-	uint64_t at = m->geo.data_off + b->rel;
-	uint64_t end = at + b->bytes;
-
-	if (!b->run) {
-		memset(map_address(m, b->rel), 0, b->bytes);
-		return 0;
-	}
-	while (at < end) {
-		uint64_t hole = 0;
-		int fd = map_fd(m);
-
-		if (fd < 0) {
-			return -1;
-		}
-		if (os_next_data(fd, at, &at) != 0) {
-			return errno == ENXIO ? 0 : reserve_fail(m);
-		}
-		if (at >= end) {
-			return 0;
-		}
-		if (os_next_hole(fd, at, &hole) != 0) {
-			return reserve_fail(m);
-		}
-		hole = min_u64(hole, end);
-		memset((void *)(uintptr_t)(m->base + at), 0, hole - at);
-		at = hole;
-	}
-	return 0;
-}
-
 static int free_remote(struct map *m, const struct block *b)
 {
 	struct span s = map_span(m, b->span, b->cls);
@@ -465,17 +432,15 @@ int heap_free(struct map *m, const struct block *b)
 	if (!patience_begin(m, &p)) {
 		return -1;
 	}
+	if (b->run) {
+		return pool_free_run(m, &p, b->span);
+	}
 	if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0) {
 		/* Before it is free, so that a kill at any point leaves no old bytes in a free block. */
 		if (!heap_is_live(m, b)) {
 			return not_live(m, b);
 		}
-		if (wipe(m, b) != 0) {
-			return -1;
-		}
-	}
-	if (b->run) {
-		return pool_free_run(m, &p, b->span);
+		memset(map_address(m, b->rel), 0, b->bytes);
 	}
 	if (b->stream == stream_home(m) && stream_enter_now(m, b->stream, p.me)) {
 		bool freed = stream_free(m, b->stream, b->cls, b->span, b->item);

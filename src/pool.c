@@ -5,6 +5,7 @@
 #include "pool.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "reserve.h"
 #include "run.h"
@@ -377,6 +378,48 @@ int pool_see_run(struct map *m, uint64_t first, uint64_t count)
 	return run_broken(m, first, count);
 }
 
+/* Zeroes [at, end) of the file where it has data: a hole is zero, and stays one. */
+static int wipe_data(struct map *m, uint64_t at, uint64_t end)
+{
+	while (at < end) {
+		uint64_t hole = 0;
+		int fd = map_fd(m);
+
+		if (fd < 0) {
+			return -1;
+		}
+		if (os_next_data(fd, at, &at) != 0) {
+			return errno == ENXIO ? 0 : reserve_fail(m);
+		}
+		if (at >= end) {
+			return 0;
+		}
+		if (os_next_hole(fd, at, &hole) != 0) {
+			return reserve_fail(m);
+		}
+		hole = min_u64(hole, end);
+		memset((void *)(uintptr_t)(m->base + at), 0, hole - at);
+		at = hole;
+	}
+	return 0;
+}
+
+/*
+ * Inside the pool, when nothing else can fail: who frees in vain keeps what was in the run.
+ * Dropping its pages zeroes it at a fraction of the cost.
+ */
+static int wipe_run(struct map *m, uint64_t first, uint64_t count)
+{
+	uint64_t at = m->geo.data_off + first * m->geo.span_bytes;
+	uint64_t bytes = count * m->geo.span_bytes;
+
+	if (at % os_page() == 0 && bytes % os_page() == 0 &&
+	    os_drop_pages(m->base + at, bytes) == 0) {
+		return 0;
+	}
+	return wipe_data(m, at, at + bytes);
+}
+
 /* Inside the pool: only what is a whole run is freed. */
 static int free_run(struct map *m, uint64_t first, uint64_t count)
 {
@@ -387,6 +430,9 @@ static int free_run(struct map *m, uint64_t first, uint64_t count)
 	}
 	if (!tails_in(words, first, first, first + count)) {
 		return run_broken(m, first, count);
+	}
+	if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0 && wipe_run(m, first, count) != 0) {
+		return -1;
 	}
 	intent_begin(m, INTENT_RUN_FREE, first, count);
 	run_free(words, first, count);

@@ -201,6 +201,26 @@ static void test_zeroing_a_run_touches_only_what_the_file_has(void **state)
 	file_close(&f);
 }
 
+static void test_a_run_that_cannot_be_freed_keeps_its_bytes(void **state)
+{
+	struct file f = file_of(64 * MIB, QALLOC_ZERO_ON_FREE);
+	char *block = qalloc_malloc(f.map, MIB);
+	uint64_t epoch = 0;
+
+	(void)state;
+	assert_non_null(block);
+	fill(block, MIB, 3);
+	/* The pool is held by this process, but by another of its threads. */
+	assert_int_equal(pread(f.fd, &epoch, sizeof(epoch), SLOTS_OFF), sizeof(epoch));
+	put_word(&f, STATE_POOL, epoch << 32 | ((1u << OWNER_THREAD_BITS) - 1));
+	assert_fails(qalloc_tryfree(block, f.map), QALLOC_EBUSY);
+	assert_true(is_filled(block, MIB, 3));
+	put_word(&f, STATE_POOL, 0);
+	assert_int_equal(qalloc_tryfree(block, f.map), 0);
+	assert_true(is_zero(block, MIB));
+	file_close(&f);
+}
+
 static void test_shrinking_a_sparse_run_reserves_only_what_it_copies(void **state)
 {
 	struct file f = file_of(3 * GIB, 0);
@@ -310,6 +330,7 @@ int main(void)
 		cmocka_unit_test(test_giving_back_empty_spans_reserves_no_data),
 		cmocka_unit_test(test_empty_spans_of_a_held_stream_are_no_reason_to_say_full),
 		cmocka_unit_test(test_zeroing_a_run_touches_only_what_the_file_has),
+		cmocka_unit_test(test_a_run_that_cannot_be_freed_keeps_its_bytes),
 		cmocka_unit_test(test_shrinking_a_sparse_run_reserves_only_what_it_copies),
 		cmocka_unit_test(test_a_hint_that_lies_costs_no_block),
 		cmocka_unit_test(test_a_frontier_that_lies_frees_no_live_tail),
