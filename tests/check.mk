@@ -11,7 +11,7 @@ UNIT = test_addr test_alloc test_api test_check test_churn test_create test_file
 	test_threads
 THREADED = test_alloc test_fork test_os_thread test_span test_static test_threads
 # All but those whose own alarm is too short for it.
-MEMCHECKED = $(filter-out test_churn test_fork,$(UNIT))
+MEMCHECKED = $(filter-out test_churn test_fork test_space,$(UNIT))
 TESTS = $(UNIT) storm
 MISUSE = behind_the_end closed_map double_free double_free_large double_free_static heap_pointer \
 	interior interior_large interior_static metadata never_allocated null_map other_map \
