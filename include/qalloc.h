@@ -55,10 +55,10 @@ extern "C" {
 #define QALLOC_VERSION_PATCH 0
 
 /* Limits of the format. */
-#define QALLOC_STREAMS_MAX 4096u /* streams of one map */
-#define QALLOC_PROCESSES_MAX 1024u /* processes attached to one map at once */
-#define QALLOC_ROOTS_MAX 64u     /* named roots of one map */
-#define QALLOC_ROOTNAME_MAX 47u  /* bytes of a root's name, the NUL not counted */
+#define QALLOC_STREAMS_MAX 4096u                /* streams of one map */
+#define QALLOC_PROCESSES_MAX 1024u              /* processes attached to one map at once */
+#define QALLOC_ROOTS_MAX 64u                    /* named roots of one map */
+#define QALLOC_ROOTNAME_MAX 47u                 /* bytes of a root's name, the NUL not counted */
 #define QALLOC_FILESIZE_MAX ((uint64_t)1 << 46) /* bytes of one map file */
 #define QALLOC_ALIGN_MAX ((size_t)2 << 20)      /* bytes, qalloc_aligned_alloc */
 #define QALLOC_ADDR_ALIGN ((size_t)1 << 16)     /* bytes, the address of a map */
@@ -158,10 +158,10 @@ typedef struct dynmapinfo_s dynmapinfo_t;
  * Processes that create one file at the same time end up in one map.
  * Errors: all of "The call", "The file", "The header", "Opening".
  */
-void *qalloc_makestatmap(const off_t filesize, void *addr, const char *filename,
-                         size_t itemsize, const size_t streams);
+void *qalloc_makestatmap(const off_t filesize, void *addr, const char *filename, size_t itemsize,
+			 const size_t streams);
 void *qalloc_makedynmap(const off_t filesize, void *addr, const char *filename,
-                        const size_t streams);
+			const size_t streams);
 
 /*
  * Loads an existing map at the address stored in it.  Never replaces a
@@ -346,19 +346,19 @@ enum qalloc_left {
 };
 
 struct qalloc_info {
-	size_t size;            /* set by the caller: sizeof(struct qalloc_info) */
-	uint64_t kind;          /* enum qalloc_kind */
-	uint64_t version;       /* of the format */
-	uint64_t flags;         /* QALLOC_ZERO_ON_FREE, QALLOC_READONLY */
-	void *base;             /* the map's address */
-	uint64_t filesize;      /* bytes */
-	uint64_t itemsize;      /* bytes as given at creation; 0: dynamic */
+	size_t size;       /* set by the caller: sizeof(struct qalloc_info) */
+	uint64_t kind;     /* enum qalloc_kind */
+	uint64_t version;  /* of the format */
+	uint64_t flags;    /* QALLOC_ZERO_ON_FREE, QALLOC_READONLY */
+	void *base;        /* the map's address */
+	uint64_t filesize; /* bytes */
+	uint64_t itemsize; /* bytes as given at creation; 0: dynamic */
 	uint64_t streams;
-	uint64_t data_offset;   /* bytes from base to the data area */
-	uint64_t data_bytes;    /* of the data area */
+	uint64_t data_offset;    /* bytes from base to the data area */
+	uint64_t data_bytes;     /* of the data area */
 	uint64_t metadata_bytes; /* of the file that are not data area or guard */
-	uint64_t span_bytes;    /* of data in one span */
-	uint64_t blocks_max;    /* static: how many items there are; 0: dynamic */
+	uint64_t span_bytes;     /* of data in one span */
+	uint64_t blocks_max;     /* static: how many items there are; 0: dynamic */
 	uint64_t live_blocks;
 	uint64_t live_bytes;    /* usable bytes of live blocks */
 	uint64_t free_bytes;    /* of spans that no stream holds */

@@ -230,7 +230,7 @@ static void *move(struct map *m, const struct block *old, size_t size)
 void *qalloc_realloc(void *map, void *block, size_t size)
 {
 	struct map *m = map_of(map);
-	struct block b;
+	struct block b = {0};
 
 	if (block == NULL) {
 		return qalloc_malloc(map, size);

@@ -33,27 +33,31 @@
 /* Header: field offsets, each followed by its size in bytes. */
 #define HDR_BYTES 256u
 #define HDR_BACKUP_OFF 0xF000u
-#define HDR_MAGIC 0          /* 8: HDR_MAGIC_DONE, or _CREATING until complete */
-#define HDR_VERSION 8        /* 4: FORMAT_VERSION */
-#define HDR_ENDIAN 12        /* 2: HDR_ENDIAN_LITTLE */
-#define HDR_POINTER_BITS 14  /* 2: 64 */
-#define HDR_COMPAT 16        /* 8: unknown bits are ignored */
-#define HDR_RO_COMPAT 24     /* 8: unknown bits allow only reading */
-#define HDR_INCOMPAT 32      /* 8: unknown bits refuse */
-#define HDR_KIND 40          /* 4: enum qalloc_kind, 1 or 2 */
-#define HDR_STREAMS 44       /* 4: 1..QALLOC_STREAMS_MAX */
-#define HDR_FILE_SIZE 48     /* 8: bytes, equal to the file's length */
-#define HDR_BASE 56          /* 8: address */
-#define HDR_ITEM_SIZE 64     /* 8: bytes as given; 0 in a dynamic map */
-#define HDR_FLAGS 72         /* 8: MAP_FLAG_* */
-#define HDR_UUID 80          /* 16: random */
-#define HDR_CREATED 96       /* 8: seconds since the epoch */
-#define HDR_RESERVED 104     /* 148: zero */
-#define HDR_CRC 252          /* 4: CRC-32C of bytes 8..251 */
+#define HDR_MAGIC 0         /* 8: HDR_MAGIC_DONE, or _CREATING until complete */
+#define HDR_VERSION 8       /* 4: FORMAT_VERSION */
+#define HDR_ENDIAN 12       /* 2: HDR_ENDIAN_LITTLE */
+#define HDR_POINTER_BITS 14 /* 2: 64 */
+#define HDR_COMPAT 16       /* 8: unknown bits are ignored */
+#define HDR_RO_COMPAT 24    /* 8: unknown bits allow only reading */
+#define HDR_INCOMPAT 32     /* 8: unknown bits refuse */
+#define HDR_KIND 40         /* 4: enum qalloc_kind, 1 or 2 */
+#define HDR_STREAMS 44      /* 4: 1..QALLOC_STREAMS_MAX */
+#define HDR_FILE_SIZE 48    /* 8: bytes, equal to the file's length */
+#define HDR_BASE 56         /* 8: address */
+#define HDR_ITEM_SIZE 64    /* 8: bytes as given; 0 in a dynamic map */
+#define HDR_FLAGS 72        /* 8: MAP_FLAG_* */
+#define HDR_UUID 80         /* 16: random */
+#define HDR_CREATED 96      /* 8: seconds since the epoch */
+#define HDR_RESERVED 104    /* 148: zero */
+#define HDR_CRC 252         /* 4: CRC-32C of bytes 8..251 */
 
 /* The first byte is not ASCII, and a CR LF notices text-mode copies. */
-#define HDR_MAGIC_DONE "\x89" "QALC\r\n\x1a"
-#define HDR_MAGIC_CREATING "\x89" "QALNEW\n"
+#define HDR_MAGIC_DONE                                                                             \
+	"\x89"                                                                                     \
+	"QALC\r\n\x1a"
+#define HDR_MAGIC_CREATING                                                                         \
+	"\x89"                                                                                     \
+	"QALNEW\n"
 #define HDR_ENDIAN_LITTLE 0x0102u
 #define HDR_COMPAT_KNOWN 0u
 #define HDR_RO_COMPAT_KNOWN 0u
@@ -72,14 +76,14 @@ _Static_assert(HDR_CRC + 4 == HDR_BYTES, "the checksum ends the header");
 
 /* State page. */
 #define STATE_OFF 0x1000u
-#define STATE_DIRTY (STATE_OFF + 0)     /* 8: 0 closed cleanly, else attachments since */
-#define STATE_BOOT_ID (STATE_OFF + 8)   /* 16: of the kernel that last used it */
-#define STATE_FRONTIER (STATE_OFF + 24) /* 8: no span at or above it was ever taken */
-#define STATE_TRIMS (STATE_OFF + 32)    /* 8: raised before free spans lose their disk space */
+#define STATE_DIRTY (STATE_OFF + 0)      /* 8: 0 closed cleanly, else attachments since */
+#define STATE_BOOT_ID (STATE_OFF + 8)    /* 16: of the kernel that last used it */
+#define STATE_FRONTIER (STATE_OFF + 24)  /* 8: no span at or above it was ever taken */
+#define STATE_TRIMS (STATE_OFF + 32)     /* 8: raised before free spans lose their disk space */
 #define STATE_FREE_HINT (STATE_OFF + 40) /* 8: where the search for a free span begins */
-#define STATE_POOL (STATE_OFF + 64)     /* a lock */
-#define STATE_INTENT (STATE_OFF + 128)  /* 24: op, first span, count */
-#define STATE_ROOTS (STATE_OFF + 192)   /* a lock */
+#define STATE_POOL (STATE_OFF + 64)      /* a lock */
+#define STATE_INTENT (STATE_OFF + 128)   /* 24: op, first span, count */
+#define STATE_ROOTS (STATE_OFF + 192)    /* a lock */
 
 /* A lock: 8 bytes owner word (0 free), 4 bytes "somebody waits", 4 reserved. */
 #define LOCK_OWNER 0
@@ -102,7 +106,7 @@ _Static_assert(HDR_CRC + 4 == HDR_BYTES, "the checksum ends the header");
 
 /* Locks are taken on these bytes of the file with fcntl(F_OFD_SETLK). */
 #define LOCK_BYTE_CREATE 0u
-#define LOCK_BYTE_SLOT(i) (SLOTS_OFF + (i) * SLOT_BYTES)
+#define LOCK_BYTE_SLOT(i) (SLOTS_OFF + (i)*SLOT_BYTES)
 
 #define STREAMS_OFF 0x10000u
 #define STREAM_BYTES 512u

@@ -126,10 +126,6 @@ void os_signals_restore(const struct os_signals *saved);
 int os_cancel_off(void);
 void os_cancel_restore(int state);
 
-/* A private lock of this process in memory from os_map_wiped(), so that a forked child finds it free. */
-void os_mutex_lock(uint32_t *mutex);
-void os_mutex_unlock(uint32_t *mutex);
-
 /*
  * While any thread holds, fork() in another thread waits (a second at most).  Who opens a
  * descriptor whose locks os_pin_locks() shall pin holds from before the open until the

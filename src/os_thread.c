@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 /* A lost wake-up costs at most this. */
-#define MUTEX_WAIT_USEC 10000u
+#define NAP_USEC 10000u
 
 /* How long fork() waits for os_fork_release(): a signal handler may fork inside. */
 #define FORK_WAIT_USEC 1000000u
@@ -216,24 +216,6 @@ void os_cancel_restore(int state)
 	pthread_setcancelstate(state, &ignored);
 }
 
-/* pre: mutex is a multiple of 4, 0 before its first use; this thread does not hold it. */
-void os_mutex_lock(uint32_t *mutex)
-{
-	uint32_t free = 0;
-
-	if (__atomic_compare_exchange_n(mutex, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return;
-	while (__atomic_exchange_n(mutex, 2, __ATOMIC_ACQUIRE) != 0)
-		futex_wait(mutex, FUTEX_WAIT_PRIVATE, 2, MUTEX_WAIT_USEC);
-}
-
-/* pre: this thread holds it. */
-void os_mutex_unlock(uint32_t *mutex)
-{
-	if (__atomic_exchange_n(mutex, 0, __ATOMIC_RELEASE) == 2)
-		futex_wake(mutex, FUTEX_WAKE_PRIVATE, 1);
-}
-
 /* Low half: threads between os_fork_hold() and os_fork_release(); high half: running forks. */
 #define FORK_HOLDER 1u
 #define FORK_RUNNING 0x10000u
@@ -247,7 +229,7 @@ static void fork_enter(uint32_t blockers, uint32_t step)
 
 	for (;;) {
 		if ((word & blockers) && os_now_usec() < end) {
-			futex_wait(&fork_word, FUTEX_WAIT_PRIVATE, word, MUTEX_WAIT_USEC);
+			futex_wait(&fork_word, FUTEX_WAIT_PRIVATE, word, NAP_USEC);
 			word = __atomic_load_n(&fork_word, __ATOMIC_RELAXED);
 			continue;
 		}

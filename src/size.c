@@ -80,7 +80,7 @@ uint32_t class_aligned(uint64_t bytes, uint64_t align, uint32_t classes)
 	                               class_size(c) < bytes || class_size(c) % align != 0;
 	    loop assigns cls;
 	    loop variant CLASS_COUNT - cls; */
-	for (uint32_t cls = class_of(bytes); cls < classes; cls++) {
+	for (uint32_t cls = class_of(bytes); cls < classes && cls < CLASS_COUNT; cls++) {
 		if (class_bytes(cls) % align == 0)
 			return cls;
 	}

@@ -8,8 +8,8 @@ STORM_SECONDS ?= 60
 UNIT = test_addr test_alloc test_api test_check test_churn test_create test_files test_fork test_geo \
 	test_hdr test_header test_misuse test_open test_os_file test_os_lock test_os_memory \
 	test_os_thread test_params test_roots test_run test_size test_space test_span test_static \
-	test_threads
-THREADED = test_alloc test_fork test_os_thread test_span test_static test_threads
+	test_thread test_threads
+THREADED = test_alloc test_fork test_os_thread test_span test_static test_thread test_threads
 # All but those whose own alarm is too short for it.
 MEMCHECKED = $(filter-out test_churn test_fork test_space,$(UNIT))
 TESTS = $(UNIT) storm
@@ -21,7 +21,7 @@ OLD_API = queue strings tree
 comma = ,
 SANITIZED = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
 $(eval $(call flavour,asan,$$(GCC) $$(SANITIZED) -fsanitize=address$$(comma)undefined))
-$(eval $(call flavour,tsan,$$(GCC) $$(SANITIZED) -Wno-tsan -fsanitize=thread))
+$(eval $(call flavour,tsan,$$(GCC) $$(SANITIZED) -fsanitize=thread))
 $(eval $(call flavour,clang,$$(CLANG) -O2 -g))
 $(eval $(call flavour,coverage,$$(GCC) -O0 -g --coverage -include tests/covered_exit.h))
 

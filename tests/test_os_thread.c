@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting, time, the pointer of a thread, mutexes, and what fork() does to them.
+ * Waiting, time, the pointer of a thread, and what fork() does to them.
  */
 #include "os_dir.h"
 
@@ -181,65 +181,6 @@ static void cancellation_waits_until_it_is_restored(void **state)
 	assert_int_equal(reached, 1);
 }
 
-struct counted {
-	uint32_t *mutex;
-	uint64_t count;
-	int inside;
-	bool crowded;
-};
-
-static void *counts(void *arg)
-{
-	struct counted *c = arg;
-
-	for (int i = 0; i < 20000; i++) {
-		os_mutex_lock(c->mutex);
-		c->count++;
-		if (c->inside++)
-			c->crowded = true;
-		if (i % 64 == 0)
-			sched_yield();
-		c->inside--;
-		os_mutex_unlock(c->mutex);
-	}
-	return NULL;
-}
-
-static void a_mutex_lets_one_in_at_a_time(void **state)
-{
-	struct counted c = {.mutex = os_map_wiped(4096)};
-	pthread_t threads[4];
-
-	(void)state;
-	for (int i = 0; i < 4; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, counts, &c), 0);
-	for (int i = 0; i < 4; i++)
-		assert_int_equal(pthread_join(threads[i], NULL), 0);
-	assert_int_equal(c.count, 80000);
-	assert_false(c.crowded);
-	assert_int_equal(*c.mutex, 0);
-	os_unmap(c.mutex, 4096);
-}
-
-static void a_child_finds_a_held_mutex_free(void **state)
-{
-	uint32_t *mutex = os_map_wiped(4096);
-	pid_t child;
-
-	(void)state;
-	os_mutex_lock(mutex);
-	child = fork();
-	if (child == 0) {
-		alarm(20);
-		os_mutex_lock(mutex);
-		os_mutex_unlock(mutex);
-		_exit(0);
-	}
-	os_mutex_unlock(mutex);
-	assert_int_equal(status_of(child), 0);
-	os_unmap(mutex, 4096);
-}
-
 static void *forks(void *arg)
 {
 	uint64_t start = os_now_usec();
@@ -319,8 +260,6 @@ int main(void)
 		cmocka_unit_test(a_pointer_that_was_unset_is_not_unmapped),
 		cmocka_unit_test(signals_wait_until_they_are_restored),
 		cmocka_unit_test(cancellation_waits_until_it_is_restored),
-		cmocka_unit_test(a_mutex_lets_one_in_at_a_time),
-		cmocka_unit_test(a_child_finds_a_held_mutex_free),
 		cmocka_unit_test(fork_waits_for_holders_but_not_for_ever),
 		cmocka_unit_test(die_writes_the_text_and_aborts),
 	};
