@@ -17,7 +17,8 @@ SHELL_ROOM = api attach create err heap load lock open pool registry reserve roo
 DEMO = main query text worker
 
 SOURCES = $(patsubst %,src/%.c,$(CORE) $(OS) $(SHELL_ROOM))
-PACKAGES = g++ libcmocka-dev valgrind clang clang-format clang-tidy cppcheck mandoc gcovr pkgconf
+PACKAGES = g++ libcmocka-dev valgrind clang clang-format clang-tidy cppcheck mandoc gcovr pkgconf \
+	libclang-rt-14-dev llvm afl++ frama-c-base why3 z3 cvc4 libgmp-dev spin
 
 version = $(shell sed -n 's/^.define QALLOC_VERSION_$(1) //p' include/qalloc.h)
 MAJOR := $(call version,MAJOR)
@@ -62,6 +63,11 @@ build/libqalloc.so: build/$(SONAME)
 build/wordindex: $(DEMO:%=build/plain/examples/wordindex/%.o) build/libqalloc.a
 	$(Q)$(CC) $(LINKED) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
+bench: build/bench ## ratios to malloc(3), one thread
+	@build/bench
+build/bench: build/plain/bench/bench.o build/libqalloc.a
+	$(Q)$(CC) $(LINKED) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+
 demo: build/wordindex ## build and run examples/wordindex
 	@build/wordindex
 
@@ -81,7 +87,7 @@ coverage: deps ## a table of covered lines by file
 	gcovr --root . --filter src/ --print-summary --gcov-ignore-parse-errors build/coverage
 	@gcovr --root . $(CORE:%=--filter src/%.c) --fail-under-line 100 build/coverage >/dev/null
 
-include tests/check.mk
+include tests/check.mk tests/torture/torture.mk fuzz/fuzz.mk
 
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include/qthread $(DESTDIR)$(LIBDIR)/pkgconfig \
@@ -116,7 +122,7 @@ clean: ## remove build/
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-.PHONY: all demo check lint coverage install format deps clean help
+.PHONY: all bench demo check lint coverage install format deps clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

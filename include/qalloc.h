@@ -252,7 +252,8 @@ void *qalloc_openmap(const char *path, const struct qalloc_options *options);
 /*
  * The same for an open descriptor of a regular file or memfd, which must be
  * readable and, unless QALLOC_READONLY, writable.  The descriptor stays the
- * caller's; the library keeps one of its own.  Its name is "fd:N" in messages.
+ * caller's; the library keeps one of its own, which it opens through /proc.  Its name is
+ * "fd:N" in messages.  The mode of a file without a name, such as a memfd, does not matter.
  */
 void *qalloc_openfd(int fd, const struct qalloc_options *options);
 

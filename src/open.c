@@ -50,7 +50,8 @@ static int file_check(const struct request *req, int fd, struct os_file *file)
 				"%s: owner: user %u, wanted %u or 0, or QALLOC_FOREIGN_OWNER",
 				req->path, (uint64_t)file->owner, (uint64_t)os_user());
 	}
-	if (!asked(req, QALLOC_SHARED_WRITABLE) && (file->mode & 022) != 0) {
+	/* Nobody can open what has no name: a memfd is 0777 and safe. */
+	if (!asked(req, QALLOC_SHARED_WRITABLE) && (file->mode & 022) != 0 && !file->unlinked) {
 		return err_fail(
 			QALLOC_EWRITABLE,
 			"%s: mode: group or others can write, and QALLOC_SHARED_WRITABLE was "

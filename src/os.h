@@ -25,6 +25,7 @@ struct os_file {
 	uint64_t disk_bytes;    /* that it occupies */
 	uint32_t owner;         /* user id */
 	uint32_t mode;          /* permission bits, 07777 */
+	bool unlinked;          /* it has no name: a memfd, or removed */
 	enum os_file_kind kind;
 	bool writable; /* the descriptor was opened for writing */
 	bool readable; /* the descriptor was opened for reading */

@@ -143,6 +143,7 @@ int os_identify(int fd, struct os_file *out)
 	out->disk_bytes = (uint64_t)st.st_blocks * 512;
 	out->owner = st.st_uid;
 	out->mode = st.st_mode & 07777;
+	out->unlinked = st.st_nlink == 0;
 	out->kind = S_ISREG(st.st_mode) ? OS_REGULAR : OS_OTHER;
 	out->writable = !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY;
 	out->readable = !(flags & O_PATH) && (flags & O_ACCMODE) != O_WRONLY;

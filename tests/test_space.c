@@ -35,7 +35,6 @@ static struct file file_of(size_t bytes, uint64_t flags)
 	struct params params = {.file_size = bytes, .kind = QALLOC_DYNAMIC, .streams = 1};
 
 	assert_true(f.fd >= 0);
-	assert_int_equal(fchmod(f.fd, 0600), 0);
 	f.map = qalloc_openfd(f.fd, &options);
 	assert_opened(f.map);
 	f.info = info_of(f.map);
