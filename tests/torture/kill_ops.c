@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calls that victims are killed in.  See kill_ops.h.
+ *
+ *  - prepare() runs in the victim before the first step, and tells the world which block
+ *    the call is about: that one may be there or not.
+ *  - The victim's home is stream 1, the blocks of the base are in stream 0.
+ */
+#include "kill_ops.h"
+
+#include <stdio.h>
+
+#include "../support.h"
+
+/* What prepare() leaves for the call; private to the victim. */
+static void *subject;
+
+static const char *said(const char *what)
+{
+	static char text[500];
+
+	snprintf(text, sizeof(text), "%s: %s", what, qalloc_errmsg());
+	return text;
+}
+
+static void *take(struct world *w, void *map, size_t size)
+{
+	void *block = world_take(w, map, size);
+
+	if (block == NULL) {
+		broken("preparing");
+	}
+	return block;
+}
+
+/* The block of which the call disposes. */
+static void move(struct world *w, unsigned index)
+{
+	w->known[index].moving = true;
+	subject = w->known[index].at;
+}
+
+static void move_last(struct world *w)
+{
+	move(w, w->count - 1);
+}
+
+/* ---- Preparations ---------------------------------------------------------- */
+
+static void prepare_nothing(struct world *w, void *map)
+{
+	(void)w;
+	(void)map;
+}
+
+static void prepare_warm(struct world *w, void *map)
+{
+	take(w, map, 24);
+	qalloc_free(qalloc_malloc(map, 24), map);
+}
+
+static void prepare_own(struct world *w, void *map)
+{
+	take(w, map, 24);
+	take(w, map, 24);
+	move_last(w);
+}
+
+/* The other half of a span that is not the one in use. */
+static void prepare_last_of_span(struct world *w, void *map)
+{
+	void *first = qalloc_malloc(map, 2000);
+
+	take(w, map, 2000);
+	move_last(w);
+	take(w, map, 2000);
+	qalloc_free(first, map);
+}
+
+static void prepare_remote(struct world *w, void *map)
+{
+	(void)map;
+	move(w, 0);
+}
+
+/* The block of 600 bytes is alone in its span. */
+static void prepare_remote_last(struct world *w, void *map)
+{
+	(void)map;
+	move(w, 5);
+}
+
+static void prepare_run(struct world *w, void *map)
+{
+	take(w, map, 12000);
+	move_last(w);
+}
+
+static void prepare_full(struct world *w, void *map)
+{
+	world_fill(w, map, 4096);
+	world_fill(w, map, 700);
+	world_fill(w, map, 48);
+	world_fill(w, map, 16);
+}
+
+/* No room but in an empty span of another stream: only the last resort finds it. */
+static void prepare_sweep(struct world *w, void *map)
+{
+	world_fill(w, map, 4096);
+	qalloc_free(w->known[5].at, map);
+	w->known[5] = w->known[--w->count];
+}
+
+/* No room but in a span of another stream and a larger class. */
+static void prepare_larger(struct world *w, void *map)
+{
+	world_fill(w, map, 4096);
+}
+
+static void prepare_item(struct world *w, void *map)
+{
+	take(w, map, ITEM_BYTES);
+	move_last(w);
+}
+
+static void prepare_realloc_small(struct world *w, void *map)
+{
+	prepare_own(w, map);
+	w->content_moves = true;
+}
+
+static void prepare_realloc_remote(struct world *w, void *map)
+{
+	prepare_remote(w, map);
+	w->content_moves = true;
+}
+
+static void prepare_realloc_run(struct world *w, void *map)
+{
+	prepare_run(w, map);
+	w->content_moves = true;
+}
+
+static void prepare_root_new(struct world *w, void *map)
+{
+	(void)map;
+	w->root_moves = true;
+	w->root_values[1] = w->known[1].at;
+}
+
+static void prepare_root_change(struct world *w, void *map)
+{
+	if (qalloc_setroot(map, "moving", w->known[0].at) != 0) {
+		broken("setroot");
+	}
+	prepare_root_new(w, map);
+	w->root_values[0] = w->known[0].at;
+}
+
+static void prepare_root_delete(struct world *w, void *map)
+{
+	prepare_root_change(w, map);
+	w->root_values[1] = NULL;
+}
+
+/* ---- Calls ----------------------------------------------------------------- */
+
+/* Whether what an heir finds has room is not known here. */
+static const char *expect_block(const struct world *w, void *map, size_t size)
+{
+	if (qalloc_malloc(map, size) != NULL || (w->inherited && qalloc_error() == QALLOC_EFULL)) {
+		return NULL;
+	}
+	return said("malloc");
+}
+
+static const char *call_malloc(struct world *w, void *map)
+{
+	return expect_block(w, map, 24);
+}
+
+static const char *call_malloc_run(struct world *w, void *map)
+{
+	return expect_block(w, map, w->base == BASE_STATIC ? ITEM_BYTES : 12000);
+}
+
+static const char *call_malloc_none(struct world *w, void *map)
+{
+	(void)w;
+	if (qalloc_malloc(map, 24) != NULL || qalloc_error() != QALLOC_EFULL) {
+		return said("a full map's malloc");
+	}
+	return NULL;
+}
+
+static const char *call_aligned(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_aligned_alloc(map, 16384, 6000) != NULL ? NULL : said("aligned_alloc");
+}
+
+static const char *call_calloc(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_calloc(map, 3, 100) != NULL ? NULL : said("calloc");
+}
+
+static const char *call_free(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_tryfree(subject, map) == 0 ? NULL : said("free");
+}
+
+static const char *call_realloc(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_realloc(map, subject, 300) != NULL ? NULL : said("realloc");
+}
+
+static const char *call_realloc_run(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_realloc(map, subject, 17000) != NULL ? NULL : said("realloc");
+}
+
+static const char *call_setroot(struct world *w, void *map)
+{
+	return qalloc_setroot(map, "moving", w->root_values[1]) == 0 ? NULL : said("setroot");
+}
+
+static const char *call_casroot(struct world *w, void *map)
+{
+	return qalloc_casroot(map, "moving", w->root_values[0], w->root_values[1]) == 0
+		       ? NULL
+		       : said("casroot");
+}
+
+static const char *call_delroot(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_delroot(map, "moving") == 0 ? NULL : said("delroot");
+}
+
+static const char *call_checkpoint(struct world *w, void *map)
+{
+	(void)w;
+	(void)map;
+	return qalloc_checkpoint() == 0 ? NULL : said("checkpoint");
+}
+
+static const char *call_close(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_closemap(map) == 0 ? NULL : said("closemap");
+}
+
+static const char *call_load(struct world *w, void *map)
+{
+	(void)map;
+	return qalloc_loadmap(w->path) != NULL ? NULL : said("loadmap");
+}
+
+static const char *call_make(struct world *w, void *map)
+{
+	(void)map;
+	return world_open(w, w->path) != NULL ? NULL : said("openmap");
+}
+
+static const char *call_check(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_check(map, NULL, NULL) == 0 ? NULL : said("check");
+}
+
+static const char *call_root_heir(struct world *w, void *map)
+{
+	return qalloc_setroot(map, "heir", w->known[2].at) == 0 ? NULL : said("setroot");
+}
+
+const struct op kill_ops[] = {
+	{"malloc, room known", BASE_THREE, 0, 1, prepare_warm, call_malloc},
+	{"malloc, a span taken", BASE_THREE, OP_SHORT, 1, prepare_nothing, call_malloc},
+	{"malloc, one stream", BASE_ONE, 0, 1, prepare_nothing, call_malloc},
+	{"malloc, the last resort", BASE_THREE, 0, 1, prepare_sweep, call_malloc},
+	{"malloc, a larger class", BASE_THREE, 0, 1, prepare_larger, call_malloc},
+	{"malloc, map full", BASE_THREE, 0, 0, prepare_full, call_malloc_none},
+	{"malloc of a run", BASE_THREE, 0, 1, prepare_nothing, call_malloc_run},
+	{"malloc of a run, one stream", BASE_ONE, OP_SHORT, 1, prepare_nothing, call_malloc_run},
+	{"aligned_alloc", BASE_THREE, 0, 1, prepare_nothing, call_aligned},
+	{"calloc", BASE_THREE, 0, 1, prepare_nothing, call_calloc},
+	{"free, own stream", BASE_THREE, OP_SHORT, 0, prepare_own, call_free},
+	{"free, one stream", BASE_ONE, 0, 0, prepare_own, call_free},
+	{"free, a span returned", BASE_THREE, OP_SHORT, 0, prepare_last_of_span, call_free},
+	{"free, another's stream", BASE_THREE, OP_SHORT, 0, prepare_remote, call_free},
+	{"free, another's last", BASE_THREE, 0, 0, prepare_remote_last, call_free},
+	{"free of a run", BASE_THREE, OP_SHORT, 0, prepare_run, call_free},
+	{"free of a run, one stream", BASE_ONE, 0, 0, prepare_run, call_free},
+	{"free, zeroed", BASE_ZERO, 0, 0, prepare_own, call_free},
+	{"free of a run, zeroed", BASE_ZERO, 0, 0, prepare_run, call_free},
+	{"realloc", BASE_THREE, 0, 1, prepare_realloc_small, call_realloc},
+	{"realloc, another's stream", BASE_THREE, OP_SHORT, 1, prepare_realloc_remote,
+	 call_realloc},
+	{"realloc of a run", BASE_THREE, 0, 1, prepare_realloc_run, call_realloc_run},
+	{"static malloc", BASE_STATIC, OP_SHORT, 1, prepare_nothing, call_malloc},
+	{"static free", BASE_STATIC, 0, 0, prepare_item, call_free},
+	{"static free, another's", BASE_STATIC, 0, 0, prepare_remote, call_free},
+	{"setroot, new", BASE_THREE, 0, 0, prepare_root_new, call_setroot},
+	{"setroot, change", BASE_THREE, 0, 0, prepare_root_change, call_setroot},
+	{"casroot, absent", BASE_THREE, OP_SHORT, 0, prepare_root_new, call_casroot},
+	{"casroot, change", BASE_THREE, 0, 0, prepare_root_change, call_casroot},
+	{"delroot", BASE_THREE, 0, 0, prepare_root_delete, call_delroot},
+	{"checkpoint", BASE_THREE, 0, 0, prepare_own, call_checkpoint},
+	{"closemap", BASE_THREE, 0, 0, prepare_nothing, call_close},
+	{"closemap, the last", BASE_THREE, OP_ALONE, 0, prepare_nothing, call_close},
+	{"loadmap, alone", BASE_THREE, OP_OPENS | OP_ALONE, 0, prepare_nothing, call_load},
+	{"loadmap", BASE_THREE, OP_OPENS, 0, prepare_nothing, call_load},
+	{"make, file absent", BASE_ABSENT, OP_OPENS | OP_ALONE, 0, prepare_nothing, call_make},
+	{"make, file empty", BASE_EMPTY, OP_OPENS | OP_ALONE, 0, prepare_nothing, call_make},
+};
+const unsigned kill_ops_count = sizeof(kill_ops) / sizeof(kill_ops[0]);
+
+const struct op heir_ops[] = {
+	{"heir: malloc", BASE_THREE, 0, 1, prepare_nothing, call_malloc},
+	{"heir: malloc of a run", BASE_THREE, 0, 1, prepare_nothing, call_malloc_run},
+	{"heir: check", BASE_THREE, 0, 0, prepare_nothing, call_check},
+	{"heir: setroot", BASE_THREE, 0, 0, prepare_nothing, call_root_heir},
+	{"heir: make", BASE_EMPTY, OP_OPENS | OP_ALONE, 0, prepare_nothing, call_make},
+};
+const unsigned heir_ops_count = sizeof(heir_ops) / sizeof(heir_ops[0]);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calls that victims are killed in.
+ */
+#ifndef QALLOC_TORTURE_KILL_OPS_H
+#define QALLOC_TORTURE_KILL_OPS_H
+
+#include "torture.h"
+
+#define OP_OPENS 1u /* the call itself opens the map: `map` is NULL */
+#define OP_ALONE 2u /* no neighbour is attached before the kill */
+#define OP_SHORT 4u /* part of the short form */
+
+struct op {
+	const char *name;
+	enum base base;
+	unsigned flags;
+	unsigned unknown; /* blocks that a kill in it may leak */
+	void (*prepare)(struct world *w, void *map);
+	/* The call under test: NULL, or what was wrong with its result. */
+	const char *(*call)(struct world *w, void *map);
+};
+
+extern const struct op kill_ops[];
+extern const unsigned kill_ops_count;
+
+/* For maps whose holder died: they inherit, and repair. */
+extern const struct op heir_ops[];
+extern const unsigned heir_ops_count;
+
+#endif

@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Kill at every instruction.
+ *
+ *  - A victim is stepped through each call.  Whenever the metadata of its map differ from
+ *    the step before, the file is copied.  A copy has no locks, so its holder is dead:
+ *    every distinct copy goes to the inspector.
+ *  - For each distinct copy another victim is stepped to the same place and killed while a
+ *    neighbour is attached, and the neighbour goes on.
+ *  - Copies in which a lock is held, or whose creation is not finished, become the maps of
+ *    heirs, who are stepped and killed in the same way while they inherit and repair.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../src/geo.h"
+#include "kill_ops.h"
+#include "step.h"
+
+#define STATES_MAX 400u
+#define STEPS_MAX 2000000u
+#define RANGES_MAX 8u
+#define WATCHED_MAX (16u << 10)
+#define EDGE_BYTES 64u
+
+struct state {
+	uint64_t hash;
+	uint64_t step; /* at which it was first seen */
+	size_t size;
+	uint8_t *bytes;
+};
+
+struct range {
+	uint64_t off, len;
+};
+
+/* What the tracer sees of the file. */
+struct look {
+	struct range ranges[RANGES_MAX];
+	unsigned count;
+	uint8_t *map; /* NULL: look at the file */
+	size_t len;   /* of what was seen last */
+	uint8_t seen[WATCHED_MAX];
+};
+
+struct job {
+	const struct op *op;
+	const char *template_path; /* NULL: no file */
+	const struct world *template;
+	struct world *w; /* shared with victim and neighbour */
+	struct look look;
+	struct state states[STATES_MAX];
+	unsigned count;
+	uint64_t steps;
+};
+
+static uint64_t total_steps, total_states, total_kills;
+
+/* ---- Looking at the file --------------------------------------------------- */
+
+static void look_add(struct look *l, uint64_t off, uint64_t len)
+{
+	l->ranges[l->count++] = (struct range){.off = off, .len = len};
+}
+
+static void look_begin(struct look *l, const struct world *w, bool opens)
+{
+	struct params p = {.file_size = MAP_BYTES, .base = (uint64_t)(uintptr_t)MAP_BASE};
+	struct geo g;
+
+	p.kind = w->base == BASE_STATIC ? QALLOC_STATIC : QALLOC_DYNAMIC;
+	p.item_size = w->base == BASE_STATIC ? ITEM_BYTES : 0;
+	p.streams = w->base == BASE_ONE ? 1 : 3;
+	if (geo_compute(&p, &g) != QALLOC_OK) {
+		broken("geometry");
+	}
+	memset(l, 0, sizeof(*l));
+	look_add(l, 0, HDR_BYTES);
+	look_add(l, STATE_OFF, 256);
+	look_add(l, ROOTS_OFF, 8 * ROOT_BYTES);
+	look_add(l, SLOTS_OFF, 8 * SLOT_BYTES);
+	look_add(l, STREAMS_OFF, p.streams * STREAM_BYTES);
+	look_add(l, g.words_off, g.spans * 8);
+	look_add(l, g.pairs_off, g.spans * g.span_pairs * PAIR_BYTES);
+	for (unsigned i = 0; w->base == BASE_ZERO && i < w->count; i++) {
+		const struct known *k = &w->known[i];
+
+		if (k->moving && l->count < RANGES_MAX) {
+			look_add(l, (uint64_t)((char *)k->at - (char *)MAP_BASE), EDGE_BYTES);
+		}
+	}
+	if (!opens) {
+		int fd = open(w->path, O_RDONLY | O_CLOEXEC);
+
+		l->map = mmap(NULL, MAP_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+		if (fd < 0 || l->map == MAP_FAILED) {
+			broken("mapping the map");
+		}
+		close(fd);
+	}
+}
+
+/*
+ * A file that comes into being is read with pread(2), because a look through a mapping would
+ * fill holes of a tmpfs; all metadata of one that is open are there.
+ */
+static bool look_at_file(struct look *l, const char *path)
+{
+	static uint8_t now[WATCHED_MAX];
+	struct stat st = {.st_size = -1};
+	size_t len = sizeof(st.st_size);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		(void)fstat(fd, &st);
+	}
+	memcpy(now, &st.st_size, sizeof(st.st_size));
+	for (unsigned i = 0; fd >= 0 && i < l->count; i++) {
+		ssize_t n = pread(fd, now + len, l->ranges[i].len, (off_t)l->ranges[i].off);
+
+		len += n > 0 ? (size_t)n : 0;
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	if (len == l->len && memcmp(now, l->seen, len) == 0) {
+		return false;
+	}
+	memcpy(l->seen, now, len);
+	l->len = len;
+	return true;
+}
+
+static bool look_at_mapping(struct look *l)
+{
+	uint8_t *seen = l->seen;
+	bool changed = l->len == 0;
+
+	for (unsigned i = 0; i < l->count; i++) {
+		const struct range *r = &l->ranges[i];
+
+		if (changed || memcmp(seen, l->map + r->off, r->len) != 0) {
+			memcpy(seen, l->map + r->off, r->len);
+			changed = true;
+		}
+		seen += r->len;
+	}
+	l->len = (size_t)(seen - l->seen);
+	return changed;
+}
+
+static bool look_changed(struct look *l, const char *path)
+{
+	return l->map != NULL ? look_at_mapping(l) : look_at_file(l, path);
+}
+
+static void look_end(struct look *l)
+{
+	if (l->map != NULL) {
+		munmap(l->map, MAP_BYTES);
+		l->map = NULL;
+	}
+}
+
+static uint64_t look_hash(const struct look *l)
+{
+	uint64_t hash = 0xCBF29CE484222325u;
+
+	for (size_t i = 0; i < l->len; i++) {
+		hash = (hash ^ l->seen[i]) * 0x100000001B3u;
+	}
+	return hash;
+}
+
+/* ---- Images ---------------------------------------------------------------- */
+
+static void state_add(struct job *j)
+{
+	uint64_t hash = look_hash(&j->look);
+	struct stat st;
+
+	for (unsigned i = 0; i < j->count; i++) {
+		if (j->states[i].hash == hash) {
+			return;
+		}
+	}
+	if (j->count == STATES_MAX) {
+		broken("more distinct states than there is room for");
+	}
+	struct state *s = &j->states[j->count++];
+	int fd = open(j->w->path, O_RDONLY | O_CLOEXEC);
+
+	*s = (struct state){.hash = hash, .step = j->steps};
+	if (fd < 0) {
+		return; /* No file yet. */
+	}
+	if (fstat(fd, &st) != 0 || (s->bytes = malloc((size_t)st.st_size + 1)) == NULL) {
+		broken("copying");
+	}
+	s->size = (size_t)st.st_size;
+	if (pread(fd, s->bytes, s->size, 0) != (ssize_t)s->size) {
+		broken("copying");
+	}
+	close(fd);
+}
+
+/* Pages of zeros become holes, as they mostly were. */
+static void state_write(const struct state *s, const char *path)
+{
+	static const uint8_t zeros[4096];
+	int fd = -1;
+
+	(void)unlink(path);
+	if (s->bytes == NULL) {
+		return;
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || ftruncate(fd, (off_t)s->size) != 0) {
+		broken(path);
+	}
+	for (size_t off = 0; off < s->size; off += sizeof(zeros)) {
+		size_t len = s->size - off < sizeof(zeros) ? s->size - off : sizeof(zeros);
+
+		if (memcmp(s->bytes + off, zeros, len) != 0 &&
+		    pwrite(fd, s->bytes + off, len, (off_t)off) != (ssize_t)len) {
+			broken(path);
+		}
+	}
+	close(fd);
+}
+
+static bool lock_held(const struct state *s, uint64_t off)
+{
+	uint64_t owner = 0;
+
+	if (off + 8 <= s->size) {
+		memcpy(&owner, s->bytes + off, sizeof(owner));
+	}
+	return owner != 0;
+}
+
+static bool is_complete(const struct state *s)
+{
+	return s->size >= HDR_BYTES && memcmp(s->bytes, HDR_MAGIC_DONE, 8) == 0;
+}
+
+static bool needs_heir(const struct state *s, enum base base)
+{
+	uint32_t streams = base == BASE_ONE ? 1 : 3;
+
+	if (!is_complete(s)) {
+		return s->bytes != NULL;
+	}
+	if (lock_held(s, STATE_POOL) || lock_held(s, STATE_ROOTS)) {
+		return true;
+	}
+	for (uint32_t i = 0; i < streams; i++) {
+		if (lock_held(s, STREAMS_OFF + i * STREAM_BYTES)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- Victims and neighbours -------------------------------------------------- */
+
+static void victim_body(void *arg)
+{
+	struct job *j = arg;
+	struct world *w = j->w;
+	void *map = NULL;
+
+	if ((j->op->flags & OP_OPENS) == 0) {
+		map = world_open(w, w->path);
+		if (map == NULL) {
+			finding("%s: a victim cannot open the map: %s", j->op->name,
+				qalloc_errmsg());
+			_exit(1);
+		}
+		j->op->prepare(w, map);
+	}
+	w->inside = 1;
+	step_begin();
+	const char *text = j->op->call(w, map);
+
+	w->inside = 0;
+	w->result = text != NULL;
+	snprintf(w->text, sizeof(w->text), "%s", text == NULL ? "" : text);
+	w->done = 1;
+}
+
+struct neighbour {
+	pid_t pid;
+	int go, ready;
+};
+
+static bool attaches_first(const struct job *j)
+{
+	return (j->op->flags & OP_ALONE) == 0;
+}
+
+static void neighbour_body(struct job *j, int go, int ready, const char *who)
+{
+	void *map = attaches_first(j) ? world_open(j->w, j->w->path) : NULL;
+	char byte = 0;
+
+	alarm(120);
+	if (attaches_first(j) && map == NULL) {
+		finding("%s: a neighbour cannot open the map: %s", who, qalloc_errmsg());
+	}
+	if (write(ready, &byte, 1) != 1 || read(go, &byte, 1) != 1) {
+		_exit(0);
+	}
+	alarm(60);
+	uint64_t start = now_usec();
+
+	if (map == NULL) {
+		map = world_open(j->w, j->w->path);
+	}
+	if (map == NULL) {
+		finding("%s: the neighbour cannot open the map: %s", who, qalloc_errmsg());
+	} else if (now_usec() - start > 2500000) {
+		finding("%s: opening took too long", who);
+	} else if (inspect(j->w, map, who) && qalloc_cleanup() != 0) {
+		finding("%s: closing: %s", who, qalloc_errmsg());
+	}
+	_exit(0);
+}
+
+static struct neighbour neighbour_start(struct job *j, const char *who)
+{
+	struct neighbour n;
+	int go[2], ready[2];
+	char byte = 0;
+
+	fflush(stdout);
+	if (pipe2(go, O_CLOEXEC) != 0 || pipe2(ready, O_CLOEXEC) != 0) {
+		broken("pipe");
+	}
+	n.pid = fork();
+	if (n.pid == 0) {
+		close(go[1]);
+		close(ready[0]);
+		neighbour_body(j, go[0], ready[1], who);
+	}
+	close(go[0]);
+	close(ready[1]);
+	n.go = go[1];
+	n.ready = ready[0];
+	if (n.pid < 0 || read(n.ready, &byte, 1) != 1) {
+		broken("the neighbour");
+	}
+	return n;
+}
+
+static void neighbour_go_on(struct neighbour *n, const char *who)
+{
+	char byte = 0;
+
+	if (write(n->go, &byte, 1) != 1) {
+		broken("the neighbour");
+	}
+	expect_well(n->pid, who);
+	close(n->go);
+	close(n->ready);
+}
+
+static void neighbour_end(struct neighbour *n)
+{
+	step_kill(n->pid);
+	close(n->go);
+	close(n->ready);
+}
+
+/* ---- One call ------------------------------------------------------------------ */
+
+static void world_begin(struct job *j)
+{
+	char path[sizeof(j->w->path)];
+
+	memcpy(path, j->w->path, sizeof(path));
+	*j->w = *j->template;
+	memcpy(j->w->path, path, sizeof(path));
+	j->w->unknown_max = j->template->unknown_max + j->op->unknown;
+	(void)unlink(path);
+	if (j->template_path != NULL) {
+		struct state s = {.bytes = NULL};
+		struct stat st;
+		int fd = open(j->template_path, O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0 || fstat(fd, &st) != 0) {
+			return; /* The file is absent in the template. */
+		}
+		s.size = (size_t)st.st_size;
+		s.bytes = malloc(s.size + 1);
+		if (s.bytes == NULL || read(fd, s.bytes, s.size) != (ssize_t)s.size) {
+			broken(j->template_path);
+		}
+		close(fd);
+		state_write(&s, path);
+		free(s.bytes);
+	}
+}
+
+/* Steps a victim through the whole call, and collects the distinct states. */
+static bool explore(struct job *j)
+{
+	world_begin(j);
+	struct neighbour n = neighbour_start(j, j->op->name);
+	pid_t victim = step_start(victim_body, j);
+
+	if (victim < 0) {
+		finding("%s: a victim cannot begin", j->op->name);
+		neighbour_end(&n);
+		return false;
+	}
+	look_begin(&j->look, j->w, (j->op->flags & OP_OPENS) != 0);
+	do {
+		if (look_changed(&j->look, j->w->path)) {
+			state_add(j);
+		}
+		if (step_once(victim, 0) != STEP_DONE) {
+			finding("%s: the victim died at step %llu", j->op->name,
+				(unsigned long long)j->steps);
+			break;
+		}
+		j->steps++;
+	} while (j->w->inside && j->steps < STEPS_MAX);
+	if (look_changed(&j->look, j->w->path)) {
+		state_add(j);
+	}
+	look_end(&j->look);
+	if (!step_finish(victim, 2000000) || !j->w->done) {
+		finding("%s: does not end", j->op->name);
+	} else if (j->w->result != 0) {
+		finding("%s: %s", j->op->name, j->w->text);
+	}
+	neighbour_end(&n);
+	return true;
+}
+
+/* A victim killed at the first step that shows the state, beside a neighbour. */
+static void kill_at(struct job *j, unsigned index)
+{
+	char who[200];
+
+	snprintf(who, sizeof(who), "%s, killed at step %llu", j->op->name,
+		 (unsigned long long)j->states[index].step);
+	world_begin(j);
+	struct neighbour n = neighbour_start(j, who);
+	pid_t victim = step_start(victim_body, j);
+
+	for (uint64_t i = 0; victim > 0 && i < j->states[index].step && j->w->inside; i++) {
+		(void)step_once(victim, 0);
+	}
+	if (victim > 0) {
+		step_kill(victim);
+	}
+	total_steps += j->states[index].step;
+	total_kills++;
+	neighbour_go_on(&n, who);
+	campaign_case();
+	/* The neighbour left the map empty. */
+	j->w->count = 0;
+	j->w->unknown_max = j->w->base == BASE_STATIC ? UINT32_MAX : 0;
+	j->w->root_moves = j->w->content_moves = false;
+	inspect_file(j->w, j->w->path, who);
+}
+
+static void inspect_copies(struct job *j)
+{
+	char who[200];
+	const char *path = scratch_path("copy");
+
+	for (unsigned i = 0; i < j->count; i++) {
+		snprintf(who, sizeof(who), "%s, the copy of step %llu", j->op->name,
+			 (unsigned long long)j->states[i].step);
+		uint64_t before = findings();
+
+		state_write(&j->states[i], path);
+		inspect_file(j->w, path, who);
+		campaign_case();
+		if (findings() != before) {
+			char name[64];
+
+			snprintf(name, sizeof(name), "finding-%llu",
+				 (unsigned long long)findings());
+			state_write(&j->states[i], scratch_path(name));
+		}
+	}
+}
+
+static void job_end(struct job *j)
+{
+	total_steps += j->steps;
+	total_states += j->count;
+	for (unsigned i = 0; i < j->count; i++) {
+		free(j->states[i].bytes);
+	}
+	j->count = 0;
+	j->steps = 0;
+}
+
+/* The maps that this victim left, for heirs; returns how many. */
+static unsigned inherit(const struct job *dead, struct job *heir)
+{
+	struct world *left = malloc(sizeof(*left));
+	unsigned maps = 0;
+	char path[400];
+
+	if (left == NULL) {
+		broken("malloc");
+	}
+	snprintf(path, sizeof(path), "%s", scratch_path("left"));
+	for (unsigned i = 0; i < dead->count; i++) {
+		const struct state *s = &dead->states[i];
+
+		if (!needs_heir(s, dead->w->base)) {
+			continue;
+		}
+		maps++;
+		for (unsigned n = 0; n < heir_ops_count; n++) {
+			if (((heir_ops[n].flags & OP_OPENS) != 0) == is_complete(s)) {
+				continue;
+			}
+			*left = *dead->w;
+			left->inherited = true;
+			state_write(s, path);
+			heir->op = &heir_ops[n];
+			heir->template = left;
+			heir->template_path = path;
+			if (explore(heir)) {
+				inspect_copies(heir);
+				for (unsigned k = 0; campaign_long() && k < heir->count; k++) {
+					kill_at(heir, k);
+				}
+			}
+			job_end(heir);
+		}
+	}
+	free(left);
+	return maps;
+}
+
+static void campaign_op(struct job *j, struct job *heir, const struct op *op)
+{
+	struct world *template = shared_memory(sizeof(*template));
+	char path[400];
+	unsigned maps = 0;
+
+	snprintf(path, sizeof(path), "%s", scratch_path("template"));
+	world_build(template, op->base, path);
+	j->op = op;
+	j->template = template;
+	j->template_path = path;
+	uint64_t before = findings();
+
+	if (explore(j)) {
+		struct world *kept = malloc(sizeof(*kept));
+
+		if (kept == NULL) {
+			broken("malloc");
+		}
+		*kept = *j->w;
+		inspect_copies(j);
+		/* In short: every third state is killed for real, and few have heirs. */
+		for (unsigned i = 0; i < j->count; i += campaign_long() ? 1 : 3) {
+			kill_at(j, i);
+		}
+		*j->w = *kept;
+		if (campaign_long() || op->base == BASE_ONE) {
+			maps = inherit(j, heir);
+		}
+		free(kept);
+	}
+	printf("  %-32s %7llu steps %4u states %3u for heirs %4llu findings\n", op->name,
+	       (unsigned long long)j->steps, j->count, maps,
+	       (unsigned long long)(findings() - before));
+	job_end(j);
+	munmap(template, sizeof(*template));
+}
+
+int main(int argc, char **argv)
+{
+	const char *why = NULL;
+
+	campaign_begin("kill_step", argc, argv);
+	if (!step_possible(&why)) {
+		return campaign_skip(why);
+	}
+	struct job *jobs = calloc(2, sizeof(*jobs));
+
+	for (unsigned i = 0; jobs != NULL && i < 2; i++) {
+		jobs[i].w = shared_memory(sizeof(struct world));
+		snprintf(jobs[i].w->path, sizeof(jobs[i].w->path), "%s",
+			 scratch_path(i == 0 ? "map" : "map-of-heir"));
+	}
+	for (unsigned i = 0; jobs != NULL && i < kill_ops_count; i++) {
+		/* A word of a call's name selects it. */
+		if (argc > 2 ? strstr(kill_ops[i].name, argv[2]) == NULL
+			     : !campaign_long() && (kill_ops[i].flags & OP_SHORT) == 0) {
+			continue;
+		}
+		campaign_op(&jobs[0], &jobs[1], &kill_ops[i]);
+	}
+	printf("  %llu instructions stepped, %llu distinct states, %llu kills\n",
+	       (unsigned long long)total_steps, (unsigned long long)total_states,
+	       (unsigned long long)total_kills);
+	return campaign_end();
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stepping with ptrace(2).  See step.h.
+ */
+#include "step.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "torture.h"
+
+static void nothing(void *arg)
+{
+	(void)arg;
+	step_begin();
+}
+
+bool step_possible(const char **why)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	*why = "stepping through a sanitizer's code says nothing";
+	return false;
+#else
+	pid_t pid = step_start(nothing, NULL);
+
+	if (pid < 0 || step_once(pid, 0) != STEP_DONE) {
+		*why = "ptrace(2) is not permitted here";
+		return false;
+	}
+	step_kill(pid);
+	return true;
+#endif
+}
+
+void step_begin(void)
+{
+	raise(SIGTRAP);
+}
+
+/* Waits for the next stop: its signal, or -1 when the victim is gone. */
+static int next_stop(pid_t victim)
+{
+	int status = 0;
+
+	while (waitpid(victim, &status, __WALL) < 0) {
+		if (errno != EINTR) {
+			return -1;
+		}
+	}
+	return WIFSTOPPED(status) ? WSTOPSIG(status) : -1;
+}
+
+pid_t step_start(void (*body)(void *arg), void *arg)
+{
+	fflush(stdout);
+	pid_t pid = fork();
+
+	if (pid < 0) {
+		broken("fork");
+	}
+	if (pid == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) {
+			_exit(99);
+		}
+		raise(SIGSTOP);
+		body(arg);
+		_exit(0);
+	}
+	if (next_stop(pid) != SIGSTOP ||
+	    ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_EXITKILL) != 0 ||
+	    ptrace(PTRACE_CONT, pid, NULL, NULL) != 0) {
+		return -1;
+	}
+	return next_stop(pid) == SIGTRAP ? pid : -1;
+}
+
+enum step step_once(pid_t victim, int sig)
+{
+	if (ptrace(PTRACE_SINGLESTEP, victim, NULL, (void *)(long)sig) != 0) {
+		return STEP_ENDED;
+	}
+	int stop = next_stop(victim);
+
+	/* Any other signal is the victim's: hand it on. */
+	while (stop > 0 && stop != SIGTRAP) {
+		if (ptrace(PTRACE_SINGLESTEP, victim, NULL, (void *)(long)stop) != 0) {
+			return STEP_ENDED;
+		}
+		stop = next_stop(victim);
+	}
+	return stop == SIGTRAP ? STEP_DONE : STEP_ENDED;
+}
+
+bool step_finish(pid_t victim, unsigned usec)
+{
+	uint64_t end = now_usec() + usec;
+	int status = 0;
+
+	if (ptrace(PTRACE_DETACH, victim, NULL, NULL) != 0) {
+		return waitpid(victim, &status, __WALL) == victim;
+	}
+	while (now_usec() < end) {
+		if (waitpid(victim, &status, __WALL | WNOHANG) == victim) {
+			if (WIFSIGNALED(status)) {
+				finding("the victim ended by signal %d", WTERMSIG(status));
+			}
+			return true;
+		}
+		usleep(200);
+	}
+	step_kill(victim);
+	return false;
+}
+
+void step_kill(pid_t victim)
+{
+	int status = 0;
+
+	kill(victim, SIGKILL);
+	while (waitpid(victim, &status, __WALL) == victim && WIFSTOPPED(status)) {
+	}
+}

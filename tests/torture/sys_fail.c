@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every system call fails.
+ *
+ *  - A tracer lets the n-th system call of a victim fail, for every n, in each call of the
+ *    library: ptrace(2) skips it and puts the error in its place.
+ *  - A call that fails for it names an error that fits errno, and leaves no descriptor, no
+ *    mapping and no lock behind; the same call then works.  A call that does not need
+ *    the system call may succeed.  EINTR is nobody's business.
+ *  - munmap(2) and close(2) do not fail here: what they could not undo stays.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../src/format.h"
+#include "../support.h"
+#include "kill_ops.h"
+#include "step.h"
+#include "torture.h"
+
+#define CALLS_MAX 3000u
+
+/* Which calls fail, and with what; interrupted: EINTR may come instead. */
+struct failing {
+	long number;
+	const char *name;
+	int error;
+	bool interrupted;
+};
+
+#if defined(__x86_64__)
+static const struct failing failing[] = {
+	{SYS_openat, "openat", EMFILE, true},
+	{SYS_mmap, "mmap", ENOMEM, false},
+	{SYS_mprotect, "mprotect", ENOMEM, false},
+	{SYS_madvise, "madvise", EINVAL, false},
+	{SYS_newfstatat, "fstat", EIO, false},
+	{SYS_fstat, "fstat", EIO, false},
+	{SYS_fstatfs, "fstatfs", EIO, true},
+	{SYS_fcntl, "fcntl", ENOLCK, false},
+	{SYS_pread64, "pread", EIO, true},
+	{SYS_pwrite64, "pwrite", ENOSPC, true},
+	{SYS_ftruncate, "ftruncate", EFBIG, true},
+	{SYS_fallocate, "fallocate", ENOSPC, true},
+	{SYS_fallocate, "fallocate", EOPNOTSUPP, false},
+	{SYS_fallocate, "fallocate", EIO, false},
+	{SYS_lseek, "lseek", EIO, false},
+	{SYS_linkat, "linkat", EPERM, false},
+	{SYS_fsync, "fsync", EIO, true},
+	{SYS_msync, "msync", EIO, true},
+	{SYS_read, "read", EIO, true},
+	{SYS_getrandom, "getrandom", ENOSYS, true},
+	{SYS_prlimit64, "getrlimit", EPERM, false},
+	{SYS_clock_gettime, "clock_gettime", EINVAL, false},
+};
+
+/* What a process holds that a failed call must give back. */
+struct held {
+	unsigned descriptors;
+	uint64_t mapped_kib;
+	bool locked;
+	uint64_t owners; /* of the locks in the map */
+};
+
+static struct held held_now(const char *path)
+{
+	struct held h = {.descriptors = 0};
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	DIR *dir = opendir("/proc/self/fd");
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long from = 0, to = 0;
+	char line[600];
+
+	while (dir != NULL && readdir(dir) != NULL) {
+		h.descriptors++;
+	}
+	while (maps != NULL && fgets(line, sizeof(line), maps) != NULL) {
+		if (sscanf(line, "%lx-%lx", &from, &to) == 2 && strchr(line, '[') == NULL) {
+			h.mapped_kib += (to - from) >> 10;
+		}
+	}
+	if (dir != NULL) {
+		closedir(dir);
+	}
+	if (maps != NULL) {
+		fclose(maps);
+	}
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0) {
+		uint64_t word = 0;
+		static const uint64_t locks[] = {STATE_POOL, STATE_ROOTS, STREAMS_OFF,
+						 STREAMS_OFF + STREAM_BYTES,
+						 STREAMS_OFF + 2 * STREAM_BYTES};
+
+		h.locked = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+		for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]); i++) {
+			if (pread(fd, &word, 8, (off_t)locks[i]) == 8) {
+				h.owners |= word;
+			}
+		}
+		close(fd);
+	}
+	return h;
+}
+
+/* Of one victim. */
+struct fault {
+	const struct op *op;
+	struct world *w;
+	unsigned at;  /* which call fails; 0: none */
+	unsigned set; /* index in failing[] */
+	int error;
+	const char *name; /* of the call that failed */
+	unsigned calls;   /* in all */
+	bool hit;
+};
+
+static void say(const struct fault *f, const char *what)
+{
+	snprintf(f->w->text, sizeof(f->w->text), "%s", what);
+	f->w->result = 1;
+}
+
+static void victim_body(void *arg)
+{
+	static char text[400];
+	struct fault *f = arg;
+	struct world *w = f->w;
+	bool opens = (f->op->flags & OP_OPENS) != 0;
+	void *map = NULL;
+
+	alarm(60);
+	/* The memory of the thread and of the registry is made at the first need. */
+	(void)qalloc_loadmap("/nowhere");
+	if (!opens) {
+		map = world_open(w, w->path);
+		if (map == NULL) {
+			broken("opening");
+		}
+		f->op->prepare(w, map);
+	}
+	struct held before = held_now(w->path);
+
+	w->inside = 1;
+	step_begin();
+	errno = 0;
+	const char *wrong = f->op->call(w, map);
+	int number = errno;
+
+	w->inside = 0;
+	w->done = 1;
+	if (wrong == NULL) {
+		_exit(0);
+	}
+	struct held after = held_now(w->path);
+	int error = qalloc_error();
+
+	snprintf(text, sizeof(text), "%s", wrong);
+	if (error == QALLOC_OK || qalloc_errmsg()[0] == '\0' || number == 0) {
+		say(f, "fails without an error");
+	} else if (errno_of(error) != 0 && errno_of(error) != number) {
+		snprintf(text, sizeof(text), "errno %d does not fit error %d: %s", number, error,
+			 qalloc_errmsg());
+		say(f, text);
+	} else if (after.descriptors != before.descriptors) {
+		say(f, "leaks a descriptor");
+	} else if (after.mapped_kib != before.mapped_kib) {
+		snprintf(text, sizeof(text), "leaks memory: %llu KiB, before %llu",
+			 (unsigned long long)after.mapped_kib,
+			 (unsigned long long)before.mapped_kib);
+		say(f, text);
+	} else if (after.owners != before.owners || after.locked != before.locked) {
+		say(f, "leaves a lock behind");
+	} else {
+		wrong = f->op->call(w, map);
+		if (wrong != NULL) {
+			snprintf(text, sizeof(text), "the retry fails: %s", wrong);
+			say(f, text);
+		}
+	}
+	_exit(0);
+}
+
+static int next_syscall_stop(pid_t victim)
+{
+	int status = 0;
+
+	if (ptrace(PTRACE_SYSCALL, victim, NULL, NULL) != 0 ||
+	    waitpid(victim, &status, __WALL) != victim || !WIFSTOPPED(status)) {
+		return -1;
+	}
+	return WSTOPSIG(status);
+}
+
+static const struct failing *failing_of(const struct fault *f, long number)
+{
+	const struct failing *first = NULL;
+
+	for (size_t i = 0; i < sizeof(failing) / sizeof(failing[0]); i++) {
+		if (failing[i].number == number) {
+			if (i == f->set) {
+				return &failing[i];
+			}
+			first = first == NULL ? &failing[i] : first;
+		}
+	}
+	return first;
+}
+
+/* Runs the call to its end; the `at`-th system call that may fail does.  False: it died. */
+static bool trace(struct fault *f, pid_t victim, bool interrupt)
+{
+	struct user_regs_struct regs;
+
+	f->calls = 0;
+	f->hit = false;
+	(void)ptrace(PTRACE_SETOPTIONS, victim, NULL, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
+	while (f->w->inside) {
+		if (next_syscall_stop(victim) != (SIGTRAP | 0x80) ||
+		    ptrace(PTRACE_GETREGS, victim, NULL, &regs) != 0) {
+			return false;
+		}
+		if (!f->w->inside) {
+			break;
+		}
+		const struct failing *what = failing_of(f, (long)regs.orig_rax);
+		bool now = false;
+
+		if (what != NULL && ++f->calls == f->at) {
+			f->error = interrupt ? EINTR : what->error;
+			f->name = what->name;
+			now = !interrupt || what->interrupted;
+		}
+		if (now) {
+			f->hit = true;
+			regs.orig_rax = (unsigned long long)-1;
+			(void)ptrace(PTRACE_SETREGS, victim, NULL, &regs);
+		}
+		if (next_syscall_stop(victim) != (SIGTRAP | 0x80)) {
+			return false;
+		}
+		if (now && ptrace(PTRACE_GETREGS, victim, NULL, &regs) == 0) {
+			regs.rax = (unsigned long long)-f->error;
+			(void)ptrace(PTRACE_SETREGS, victim, NULL, &regs);
+		}
+	}
+	return true;
+}
+
+static void one_fault(struct fault *f, const struct world *template, const char *file,
+		      bool interrupt)
+{
+	char who[300], path[sizeof(f->w->path)];
+
+	memcpy(path, f->w->path, sizeof(path));
+	*f->w = *template;
+	memcpy(f->w->path, path, sizeof(path));
+	f->w->unknown_max = f->op->unknown;
+	(void)unlink(path);
+	if (access(file, F_OK) == 0) {
+		copy_file(file, path);
+	}
+	pid_t victim = step_start(victim_body, f);
+
+	if (victim < 0) {
+		broken("a victim cannot begin");
+	}
+	bool ended = trace(f, victim, interrupt) && step_finish(victim, 30000000);
+
+	if (f->at != 0 && !f->hit) {
+		return;
+	}
+	snprintf(who, sizeof(who), "%s, system call %u (%s) fails with %s", f->op->name, f->at,
+		 f->at == 0 ? "none" : f->name, f->at == 0 ? "nothing" : strerror(f->error));
+	campaign_case();
+	if (!ended || !f->w->done) {
+		finding("%s: does not end, or dies", who);
+	} else if (f->w->result != 0) {
+		finding("%s: %s", who, f->w->text);
+	} else {
+		inspect_file(f->w, path, who);
+	}
+}
+
+static void campaign_op(struct fault *f, const struct op *op)
+{
+	struct world *template = shared_memory(sizeof(*template));
+	char file[400];
+	uint64_t before = findings();
+	unsigned cases = 0;
+
+	snprintf(file, sizeof(file), "%s", scratch_path("template"));
+	world_build(template, op->base, file);
+	f->op = op;
+	f->at = 0;
+	one_fault(f, template, file, false);
+	unsigned calls = f->calls;
+	unsigned alternatives = sizeof(failing) / sizeof(failing[0]);
+
+	for (unsigned at = 1; at <= calls && at < CALLS_MAX; at++) {
+		/* A count of attached processes is 1024 calls that are alike. */
+		if (at > 40 && at + 40 < calls && (!campaign_long() || at % 97 != 0)) {
+			continue;
+		}
+		f->at = at;
+		f->set = alternatives;
+		one_fault(f, template, file, false);
+		one_fault(f, template, file, true);
+		for (f->set = 0; f->name != NULL && f->set < alternatives; f->set++) {
+			if (f->set > 0 && failing[f->set].number == failing[f->set - 1].number &&
+			    strcmp(failing[f->set].name, f->name) == 0) {
+				one_fault(f, template, file, false);
+			}
+		}
+		cases++;
+	}
+	printf("  %-32s %4u system calls, %4u failed, %llu findings\n", op->name, calls, cases,
+	       (unsigned long long)(findings() - before));
+}
+
+int main(int argc, char **argv)
+{
+	const char *why = NULL;
+	struct fault f = {.at = 0};
+
+	campaign_begin("sys_fail", argc, argv);
+	if (!step_possible(&why)) {
+		return campaign_skip(why);
+	}
+	f.w = shared_memory(sizeof(*f.w));
+	snprintf(f.w->path, sizeof(f.w->path), "%s", scratch_path("map"));
+	for (unsigned i = 0; i < kill_ops_count; i++) {
+		if (argc > 2 && strstr(kill_ops[i].name, argv[2]) == NULL) {
+			continue;
+		}
+		campaign_op(&f, &kill_ops[i]);
+	}
+	return campaign_end();
+}
+
+#else
+
+int main(int argc, char **argv)
+{
+	campaign_begin("sys_fail", argc, argv);
+	return campaign_skip("only x86-64 can replace a system call's result so far");
+}
+
+#endif
