@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Property: any bytes are refused with the first rule of qalloc(5) that they break, or decode to
+ * parameters that encode to the same bytes and have a geometry that satisfies the executable
+ * predicate.  The rules are written here a second time, from the manual.
+ *
+ *   make fuzz HARNESSES=header FUZZ_SECONDS=60
+ */
+#include "fuzz.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The rules on the values, in the order of the manual. */
+static enum qalloc_err values_rule(const uint8_t *h)
+{
+	uint64_t kind = get_le(h + 40, 4), streams = get_le(h + 44, 4), size = get_le(h + 48, 8);
+	uint64_t base = get_le(h + 56, 8), item = get_le(h + 64, 8);
+	uint64_t span = (size + 0xFFFF) / 0x10000 * 0x10000 + 0x10000;
+
+	if (kind != 1 && kind != 2)
+		return QALLOC_EKIND;
+	if ((get_le(h + 72, 8) & ~UINT64_C(1)) != 0)
+		return QALLOC_EFLAGS;
+	if (size == 0 || size > UINT64_C(1) << 46)
+		return QALLOC_EFILESIZE;
+	if (kind == 1 ? item == 0 || item > UINT64_C(1) << 46 : item != 0)
+		return QALLOC_EITEMSIZE;
+	if (streams < 1 || streams > 4096)
+		return QALLOC_ESTREAMS;
+	if (base == 0)
+		return QALLOC_EADDRNULL;
+	if (base % 0x10000 != 0)
+		return QALLOC_EADDRALIGN;
+	if (base >= UINT64_C(0x7FFFFFFF0000))
+		return QALLOC_EADDRWINDOW;
+	if (base + span > UINT64_C(0x7FFFFFFF0000))
+		return QALLOC_EADDRWRAP;
+	return QALLOC_OK;
+}
+
+static enum qalloc_err expected_rule(const uint8_t *h, size_t len, uint64_t file_size)
+{
+	if (len < 256 || file_size < 256)
+		return QALLOC_ESHORT;
+	if (memcmp(h, "\x89" "QALNEW\n", 8) == 0)
+		return QALLOC_ECREATING;
+	if (memcmp(h, "\x89" "QALC\r\n\x1a", 8) != 0)
+		return QALLOC_EMAGIC;
+	if (get_le(h + 8, 4) != 1)
+		return QALLOC_EVERSION;
+	if (h[12] != 2 || h[13] != 1)
+		return QALLOC_EBYTEORDER;
+	if (get_le(h + 14, 2) != 64)
+		return QALLOC_EPOINTER;
+	if (get_le(h + 32, 8) != 0)
+		return QALLOC_EFEATURE;
+	if (get_le(h + 252, 4) != header_checksum(h))
+		return QALLOC_ECHECKSUM;
+	for (unsigned i = 104; i < 252; i++) {
+		if (h[i] != 0)
+			return QALLOC_ERESERVED;
+	}
+	if (values_rule(h) != QALLOC_OK)
+		return values_rule(h);
+	return get_le(h + 48, 8) == file_size ? QALLOC_OK : QALLOC_EFILESIZE;
+}
+
+/* The room of an item, and of a map's tables: what fits, fits, and what does not, does not. */
+static void geometry_holds(const struct params *p, const struct geo *g)
+{
+	uint64_t last = g->data_end - g->data_off - 1;
+	uint64_t rels[] = {0, last / 2, last};
+
+	FUZZ_CHECK(geo_is_valid(g));
+	FUZZ_CHECK(g->file_size == p->file_size && g->streams == p->streams);
+	FUZZ_CHECK((g->items == 0) == (p->kind == QALLOC_DYNAMIC));
+	FUZZ_CHECK(g->items == 0 || (g->item_bytes >= p->item_size && g->item_bytes - p->item_size < 8));
+	/* Nothing that would have fitted is given away. */
+	FUZZ_CHECK(g->file_size - g->data_end < (g->items != 0 ? g->item_bytes : g->span_bytes));
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t span = geo_span_at(g, rels[i]);
+		uint32_t cls = g->classes - 1;
+
+		FUZZ_CHECK(span < g->spans && span * g->span_bytes <= rels[i]);
+		struct place at = geo_place(g, rels[i], span, cls);
+		uint64_t rel = geo_item_rel(g, span, cls, at.item);
+
+		FUZZ_CHECK(at.start == (rel == rels[i]) || at.item >= geo_span_items(g, span, cls));
+		FUZZ_CHECK(rel <= rels[i]);
+		FUZZ_CHECK(at.item >= geo_span_items(g, span, cls) ||
+		           rels[i] - rel < geo_block_bytes(g, cls));
+	}
+}
+
+/* A geometry with one thing wrong.  False: there are no more. */
+static bool break_geometry(struct geo *g, unsigned what)
+{
+	bool dynamic = g->items == 0;
+
+	switch (what) {
+	case 0: g->file_size = QALLOC_FILESIZE_MAX + 1; return true;
+	case 1: g->streams = 0; return true;
+	case 2: g->streams = QALLOC_STREAMS_MAX + 1; return true;
+	case 3: g->records += 1; return true;
+	case 4: g->records = RECORDS_MAX * 2; return true;
+	case 5: g->spans = 0; return true;
+	case 6: g->spans = g->file_size; return true;
+	case 7: g->span_bytes = 0; return true;
+	case 8: g->span_shift = 17; return true;
+	case 9: g->span_pairs = ITEMS_PER_SPAN_MAX; return true;
+	case 10: g->data_end = g->file_size + 1; return true;
+	case 11: g->data_off = g->data_end; return true;
+	case 12: g->meta_end = g->data_off; return true;
+	case 13: g->pairs_off = g->meta_end + 4096; return true;
+	case 14: g->words_off = g->pairs_off + 4096; return true;
+	case 15: g->records_off = g->words_off + 4096; return true;
+	case 16: g->records_off += 8; return true;
+	case 17: g->words_off += 8; return true;
+	case 18: g->pairs_off -= 8; return true;
+	case 19: g->meta_end += 4096; return true;
+	case 20: g->data_off += GRANULE; return true;
+	case 21: g->records_off = STREAMS_OFF; return true;
+	case 22: g->words_off = g->records_off; return true;
+	case 23: g->pairs_off = g->words_off; return true;
+	case 24: g->pairs_off = g->meta_end; return true;
+	case 25: g->span_items = dynamic ? 1 : g->span_items + 2; return true;
+	case 26: g->span_shift += 1; return true;
+	case 27: g->classes += 1; return true;
+	case 28: g->data_end -= dynamic ? g->span_bytes : g->item_bytes; return true;
+	case 29: g->data_end -= 1; return true;
+	case 30: g->span_bytes += 8; return true;
+	case 31: g->span_pairs += 1; return true;
+	case 32: g->item_bytes += dynamic ? 8 : 1; return true;
+	case 33: g->spans += 1; return true;
+	case 34: g->items += 1; return true;
+	case 35: g->items = dynamic ? 7 : 0; return true;
+	case 36: g->span_bytes *= 2; return true;
+	default: return false;
+	}
+}
+
+/* The predicate sees each of these. */
+static void predicate_holds(const struct geo *g)
+{
+	struct geo bad = *g;
+
+	for (unsigned i = 0; break_geometry(&bad, i); i++, bad = *g)
+		FUZZ_CHECK(!geo_is_valid(&bad));
+}
+
+/* Any arguments: no file, or one that serves. */
+static void sizes_total(const uint8_t *h)
+{
+	uint64_t item = get_le(h + 64, 8), streams = get_le(h + 44, 4), count = get_le(h + 96, 8);
+	struct params p = {.kind = QALLOC_STATIC, .item_size = item, .streams = (uint32_t)streams};
+	struct geo g;
+
+	p.file_size = geo_static_size(item, count, streams);
+	if (p.file_size != 0)
+		FUZZ_CHECK(geo_compute(&p, &g) == QALLOC_OK && g.items >= count);
+	p.kind = QALLOC_DYNAMIC;
+	p.item_size = 0;
+	p.file_size = geo_dynamic_size(count, streams);
+	if (p.file_size != 0)
+		FUZZ_CHECK(geo_compute(&p, &g) == QALLOC_OK && g.data_end - g.data_off >= count);
+}
+
+/* The sizes that the library recommends are accepted, serve what they promise, and not a byte too much. */
+static void sizes_hold(const struct params *p)
+{
+	struct params q = *p;
+	struct geo g;
+	uint64_t items = p->created % 100000;
+	bool is_static = p->kind == QALLOC_STATIC;
+	uint64_t size = is_static ? geo_static_size(p->item_size, items, p->streams)
+	                          : geo_dynamic_size(p->created, p->streams);
+
+	if (size == 0)
+		return;
+	q.file_size = size;
+	FUZZ_CHECK(size <= QALLOC_FILESIZE_MAX && geo_compute(&q, &g) == QALLOC_OK);
+	FUZZ_CHECK(is_static ? g.items >= items : g.data_end - g.data_off >= p->created);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct image image = image_parse(input_copy(data, size));
+	/* What was read may be less than the file has. */
+	size_t len = (image.control & CONTROL_NO_SPACE) != 0 ? HDR_BYTES - 1 : HDR_BYTES;
+	uint8_t whole[HDR_BYTES], again[HDR_BYTES];
+	uint8_t *bytes = malloc(len > 0 ? len : 1);
+	struct params p;
+	struct geo g;
+
+	FUZZ_CHECK(bytes != NULL);
+	image_header(&image, whole);
+	memcpy(bytes, whole, len);
+	enum qalloc_err wanted = expected_rule(whole, len, image.file_size);
+	enum qalloc_err found = hdr_decode(bytes, len, image.file_size, &p);
+
+	free(bytes);
+	sizes_total(whole);
+	if (wanted != QALLOC_OK) {
+		FUZZ_CHECK(found == wanted);
+		/* The same rules on the values, without the file. */
+		if (wanted != QALLOC_ESHORT && values_rule(whole) != QALLOC_OK)
+			FUZZ_CHECK(params_check(&p) == values_rule(whole));
+		return 0;
+	}
+	FUZZ_CHECK(params_check(&p) == found && geo_compute(&p, &g) == found);
+	sizes_hold(&p);
+	if (found == QALLOC_OK) {
+		hdr_encode(&p, again);
+		FUZZ_CHECK(memcmp(again, whole, sizeof(again)) == 0);
+		geometry_holds(&p, &g);
+		predicate_holds(&g);
+		return 0;
+	}
+	/* Too small for one item, or one span: then the smallest that is not is larger. */
+	FUZZ_CHECK(found == QALLOC_EFILESIZE || found == QALLOC_EITEMSIZE);
+	uint64_t least = p.kind == QALLOC_STATIC ? geo_static_size(p.item_size, 1, p.streams)
+	                                         : geo_dynamic_size(1, p.streams);
+
+	FUZZ_CHECK(least == 0 || least > p.file_size);
+	return 0;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Property: whatever bytes a file holds, loading it is refused with a named error and leaves the file
+ * as it was, or gives a map on which every operation yields only errors and addresses
+ * inside the map, in bounded time and bounded disk space; and its header is never written.
+ *
+ *   make fuzz HARNESSES=loadmap FUZZ_SECONDS=60
+ *   build/fuzz/fuzz_loadmap corpus/loadmap
+ */
+#include "fuzz.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Those of a header, of opening, and, with OPEN_VERIFY, of the check. */
+static bool is_refusal(int error)
+{
+	return (error >= QALLOC_ESHORT && error <= QALLOC_ESLOTS) || error == QALLOC_EEXIST ||
+	       error == QALLOC_EOPTIONS || error == QALLOC_ECORRUPT || error == QALLOC_EBUSY;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct image image = image_parse(input_copy(data, size));
+	struct qalloc_options options = image_options(&image);
+	uint8_t before[HDR_BYTES];
+	int fd = image_build(&image);
+
+	thread_become(0);
+	fake_begin((image.control & CONTROL_NO_SPACE) != 0);
+	image_header(&image, before);
+	call_enter(0);
+	void *map = qalloc_openfd(fd, &options);
+
+	if (map == NULL) {
+		int number = errno;
+		int error = qalloc_error();
+
+		call_end();
+		FUZZ_CHECK(number != 0 && qalloc_errmsg()[0] != '\0');
+		/* The kernel refuses an address, or has no room for the mapping. */
+		FUZZ_CHECK(is_refusal(error) || (error == QALLOC_ESYSTEM && number == ENOMEM));
+		if (error != QALLOC_ECORRUPT && error != QALLOC_EBUSY && error != QALLOC_ESYSTEM &&
+		    error != QALLOC_EPARAMS)
+			FUZZ_CHECK(image_is_unchanged(&image));
+		return 0;
+	}
+	expect_success();
+
+	struct params p;
+	bool ours = hdr_decode(before, sizeof(before), image.file_size, &p) == QALLOC_OK;
+
+	FUZZ_CHECK(ours || (options.flags & QALLOC_CREATE) != 0);
+	rough_run(map, fd, &options, &image.program, false);
+	for (uint32_t i = 0; ours && i < HDR_BYTES; i += 8)
+		FUZZ_CHECK(file_get(i) == get_le(before + i, 8));
+	return 0;
+}

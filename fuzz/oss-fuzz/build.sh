@@ -1,0 +1,35 @@
+#!/bin/bash -eu
+# SPDX-License-Identifier: MIT
+# Builds the fuzz targets the way OSS-Fuzz wants them: CC, CFLAGS, LIB_FUZZING_ENGINE and OUT come
+# from its environment.  Tried locally with:
+#   OUT=/tmp/out CC=clang CFLAGS='-O1 -g -fsanitize=address,fuzzer-no-link' \
+#     LIB_FUZZING_ENGINE=-fsanitize=fuzzer fuzz/oss-fuzz/build.sh
+cd "$(dirname "$0")/../.."
+: "${CC:=clang}" "${CFLAGS:=-O1 -g}" "${LIB_FUZZING_ENGINE:=-fsanitize=fuzzer}" "${OUT:=build/oss-fuzz}"
+work=${WORK:-build/oss-fuzz-work}
+mkdir -p "$OUT" "$work"
+language="-std=c11 -D_GNU_SOURCE -Iinclude -pthread -include fuzz/hook.h"
+wrap=-Wl
+for f in now_usec clock_sec wait_word sleep boot_id random pid reserve; do
+	wrap+=,--wrap=os_$f
+done
+objects=()
+for f in src/*.c fuzz/{image,fake,common,rough,model,model_roots,model_world,mutator,engine}.c; do
+	o=$work/$(basename "$f" .c).o
+	# shellcheck disable=SC2086
+	$CC $CFLAGS $language -c "$f" -o "$o"
+	objects+=("$o")
+done
+for h in header loadmap ops hostile check; do
+	# shellcheck disable=SC2086
+	$CC $CFLAGS $language -c "fuzz/fuzz_$h.c" -o "$work/fuzz_$h.o"
+	# The engine may be a C++ library.
+	# shellcheck disable=SC2086
+	${CXX:-$CC} ${CXXFLAGS:-$CFLAGS} "$work/fuzz_$h.o" "${objects[@]}" $LIB_FUZZING_ENGINE "$wrap" \
+		-pthread -o "$OUT/fuzz_$h"
+	cp fuzz/dictionary.txt "$OUT/fuzz_$h.dict"
+	if command -v zip >/dev/null; then
+		rm -f "$OUT/fuzz_${h}_seed_corpus.zip"
+		zip -q -j "$OUT/fuzz_${h}_seed_corpus.zip" "corpus/$h"/* corpus/regressions/*
+	fi
+done

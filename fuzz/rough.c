@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Programs without a model: whatever the map's bytes are, only errors and addresses inside the map
+ * may come out, each call ends in bounded time and takes bounded disk space.
+ *
+ *  - Blocks are touched at both ends: an address that is not in the map faults.
+ *  - Stores of the adversary come between calls, and inside them before any load of a
+ *    word of the map (fake.countdown).
+ */
+#include "fuzz.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define BLOCKS 32u
+#define VISITS_MAX 200000u
+/* A program that goes on and on finds no more than several short ones. */
+#define STEPS_MAX 64u
+#define REOPENS_MAX 2u
+#define LOOKS_MAX 4u
+
+static struct rough {
+	void *map;
+	struct map *m;
+	int fd;
+	const struct qalloc_options *options;
+	struct input *in;
+	void *blocks[BLOCKS];
+	uint64_t base, start, end;   /* of the data area */
+	uint64_t visits;
+	uint32_t steps, reopens, looks;
+	bool hostile;
+} r;
+
+static const char *const names[] = {"a", "b", "root", "", "01234567890123456789012345678901234567890123456",
+                                    "012345678901234567890123456789012345678901234567"};
+
+static const char *take_name(void)
+{
+	return names[take_u8(r.in) % (sizeof(names) / sizeof(names[0]))];
+}
+
+static bool inside(const void *block, uint64_t size)
+{
+	uint64_t at = (uint64_t)(uintptr_t)block;
+
+	return at >= r.start && at < r.end && size <= r.end - at;
+}
+
+/* A block that the library handed out. */
+static void touch(void *block, uint64_t size)
+{
+	if (block == NULL) {
+		expect_failure();
+		return;
+	}
+	expect_success();
+	FUZZ_CHECK(inside(block, size));
+	if (size > 0) {
+		((volatile uint8_t *)block)[0] = 0xA5;
+		((volatile uint8_t *)block)[size - 1] = 0x5A;
+	}
+	r.blocks[take_u8(r.in) % BLOCKS] = block;
+}
+
+/* A pointer: a block, near one, anywhere in the map, or anywhere. */
+static void *take_pointer(void)
+{
+	uint8_t how = take_u8(r.in);
+	void *block = r.blocks[how % BLOCKS];
+
+	switch (how >> 5) {
+	case 0:
+	case 1:
+	case 2:
+	case 3:
+		return block;
+	case 4:
+		return block == NULL ? NULL : (char *)block + take_u8(r.in);
+	case 5:
+		return (void *)(uintptr_t)(r.start + take_bytes(r.in, 3) * 16);
+	case 6:
+		return (void *)(uintptr_t)(r.base + take_bytes(r.in, 5));
+	default:
+		return (void *)(uintptr_t)take_bytes(r.in, 8);
+	}
+}
+
+/* ---- The adversary ------------------------------------------------------- */
+
+static uint64_t take_word(void)
+{
+	uint8_t how = take_u8(r.in);
+
+	switch (how >> 5) {
+	case 0:
+		return how & 3;
+	case 1:
+		return span_word_small(how & 3, take_u8(r.in));
+	case 2:
+		return span_word_run((how & 16) != 0 ? r.m->geo.spans - (how & 15) : how & 15);
+	case 3:
+		return thread_owner(r.m, how);
+	case 4:
+		return dead_owner(take_u8(r.in));
+	case 5:
+		return (uint64_t)1 << (2 * (how & 31));
+	case 6:
+		return (how & 16) != 0 ? UINT64_MAX : r.m->geo.spans - 8 + (how & 15);
+	default:
+		return take_bytes(r.in, 8);
+	}
+}
+
+static uint64_t take_place(void)
+{
+	static const uint16_t state[] = {STATE_DIRTY,     STATE_BOOT_ID,    STATE_FRONTIER,   STATE_TRIMS,
+	                                 STATE_FREE_HINT, STATE_POOL,       STATE_POOL + 8,   STATE_INTENT,
+	                                 STATE_INTENT + 8, STATE_INTENT + 16, STATE_ROOTS, STATE_ROOTS + 8};
+	const struct geo *g = &r.m->geo;
+	uint8_t how = take_u8(r.in);
+	uint64_t n = how & 31;
+
+	switch (how >> 5) {
+	case 0:
+		return state[n % (sizeof(state) / sizeof(state[0]))];
+	case 1:
+		return STREAMS_OFF + n % g->streams * STREAM_BYTES + (n >> 3) * 64;
+	case 2:
+	case 3:
+		return g->words_off + n % g->spans * 8;
+	case 4:
+		return g->pairs_off + n % g->spans * g->span_pairs * PAIR_BYTES + take_u8(r.in) % 32 * 8;
+	case 5:
+		return ROOTS_OFF + n / 8 * ROOT_BYTES + n % 8 * 8;
+	case 6:
+		return SLOTS_OFF + n * 8;
+	default:
+		return take_bytes(r.in, 3) % g->meta_end / 8 * 8;
+	}
+}
+
+static void scribble(void)
+{
+	uint64_t place = take_place();
+
+	file_put(place, take_word());
+	fake.countdown = r.in->left > 0 ? take_u8(r.in) : 0;
+}
+
+/* ---- Operations ----------------------------------------------------------- */
+
+static int visit(void *block, size_t size, void *arg)
+{
+	(void)arg;
+	FUZZ_CHECK(inside(block, size));
+	FUZZ_CHECK(++r.visits <= VISITS_MAX + file_allocated());
+	r.blocks[r.visits % BLOCKS] = block;
+	return 0;
+}
+
+static int visit_root(const char *name, void *value, void *arg)
+{
+	(void)arg;
+	FUZZ_CHECK(strlen(name) <= QALLOC_ROOTNAME_MAX);
+	FUZZ_CHECK(value == NULL || inside(value, 1));
+	return 0;
+}
+
+static void report(const char *finding, void *arg)
+{
+	FUZZ_CHECK(finding[0] != '\0');
+	++*(uint64_t *)arg;
+}
+
+static void op_allocate(uint8_t op)
+{
+	size_t size = take_size(r.in, r.m);
+	size_t align = (size_t)1 << (op & 3) * 7;
+	void *block = NULL;
+
+	call_enter(size);
+	switch (op >> 2 & 3) {
+	case 0:
+		block = qalloc_malloc(r.map, size);
+		break;
+	case 1:
+		size /= 3;
+		block = qalloc_calloc(r.map, 3, size);
+		size *= 3;
+		break;
+	case 2:
+		call_enter(size + align);
+		block = qalloc_aligned_alloc(r.map, align, size);
+		FUZZ_CHECK((uint64_t)(uintptr_t)block % align == 0);
+		break;
+	default:
+		block = qalloc_realloc(r.map, take_pointer(), size);
+		break;
+	}
+	touch(block, size);
+}
+
+static void op_free(uint8_t op)
+{
+	void *block = take_pointer();
+	size_t size;
+
+	call_enter(0);
+	switch (op & 3) {
+	case 0:
+	case 1:
+		expect(qalloc_tryfree(block, r.map) == 0);
+		break;
+	case 2:
+		qalloc_free(block, r.map); /* a handler is installed */
+		call_end();
+		break;
+	default:
+		size = qalloc_usable_size(r.map, block);
+		expect(size != 0);
+		FUZZ_CHECK(size == 0 || inside(block, size));
+		break;
+	}
+}
+
+static void op_roots(uint8_t op)
+{
+	const char *name = take_name();
+	void *value, *other;
+
+	switch (op & 7) {
+	case 0:
+	case 1:
+		value = take_pointer();
+		call_enter(0);
+		expect(qalloc_setroot(r.map, name, value) == 0);
+		break;
+	case 2:
+	case 3:
+		call_enter(0);
+		value = qalloc_getroot(r.map, name);
+		FUZZ_CHECK(value == NULL || inside(value, 1));
+		if (value != NULL)
+			expect_success();
+		else if (errno != 0)
+			expect_failure();
+		break;
+	case 4:
+		call_enter(0);
+		expect(qalloc_delroot(r.map, name) == 0);
+		break;
+	case 5:
+		value = take_pointer();
+		other = take_pointer();
+		call_enter(0);
+		expect(qalloc_casroot(r.map, name, value, other) == 0);
+		break;
+	default:
+		call_enter(0);
+		expect(qalloc_roots(r.map, visit_root, NULL) == 0);
+		break;
+	}
+}
+
+static void op_look(uint8_t op)
+{
+	struct qalloc_info info = {.size = sizeof(info)};
+	uint64_t found = 0;
+	uint64_t off;
+	int result;
+
+	call_enter(0);
+	switch (op & 7) {
+	case 0:
+	case 1:
+		r.visits = 0;
+		expect(qalloc_walk(r.map, visit, NULL) == 0);
+		break;
+	case 2:
+	case 3:
+		result = qalloc_check(r.map, report, &found);
+		FUZZ_CHECK(result == 0 ? found == 0 : found > 0 || qalloc_error() != QALLOC_ECORRUPT);
+		expect(result == 0);
+		break;
+	case 4:
+		expect(qalloc_mapinfo(r.map, &info) == 0);
+		break;
+	case 5:
+		off = qalloc_offset(r.map, take_pointer());
+		FUZZ_CHECK(off == 0 || inside((void *)(uintptr_t)(r.base + off), 1));
+		break;
+	case 6:
+		off = (uint64_t)(uintptr_t)qalloc_address(r.map, take_bytes(r.in, 5));
+		FUZZ_CHECK(off == 0 || inside((void *)(uintptr_t)off, 1));
+		break;
+	default:
+		expect(((op & 8) != 0 ? qalloc_checkpoint() : qalloc_sync(r.map)) == 0);
+		break;
+	}
+}
+
+static void opened(void *map)
+{
+	r.map = map;
+	r.m = map;
+	if (map == NULL)
+		return;
+	r.base = r.m->base;
+	r.start = r.base + r.m->geo.data_off;
+	r.end = r.base + r.m->geo.data_end;
+	FUZZ_CHECK(geo_is_valid(&r.m->geo));
+}
+
+/* Close and open again.  What an adversary did to the header may be a reason not to. */
+static void op_reopen(void)
+{
+	void *closed = r.map;
+
+	call_enter(0);
+	expect(qalloc_closemap(r.map) == 0);
+	call_enter(0);
+	expect(qalloc_malloc(closed, 1) != NULL);
+	FUZZ_CHECK(qalloc_error() == QALLOC_EHANDLE);
+	call_enter(0);
+	opened(qalloc_openfd(r.fd, r.options));
+	expect(r.map != NULL);
+}
+
+static void step(uint8_t op)
+{
+	trace(op, r.in->left);
+	switch (op >> 5) {
+	case 0:
+	case 1:
+		op_allocate(op);
+		break;
+	case 2:
+	case 3:
+		op_free(op);
+		break;
+	case 4:
+		op_roots(op);
+		break;
+	case 5:
+		if (r.looks++ < LOOKS_MAX)
+			op_look(op);
+		break;
+	case 6:
+		if ((op & 24) == 0 && r.reopens++ < REOPENS_MAX)
+			op_reopen();
+		else
+			thread_become(op);
+		break;
+	default:
+		if (r.hostile && (op & 16) != 0)
+			fake.countdown = 1 + take_u8(r.in);
+		else if (r.hostile)
+			scribble();
+		break;
+	}
+}
+
+static void ignore_misuse(void *map, void *block, int error, void *arg)
+{
+	(void)block;
+	(void)arg;
+	FUZZ_CHECK(map == r.map);
+	FUZZ_CHECK(error == QALLOC_EWILD || error == QALLOC_EINTERIOR || error == QALLOC_ENOTLIVE);
+}
+
+void rough_run(void *map, int fd, const struct qalloc_options *options, struct input *program,
+               bool hostile)
+{
+	r = (struct rough){.fd = fd, .options = options, .in = program, .hostile = hostile};
+	opened(map);
+	fake.scribble = scribble;
+	qalloc_onmisuse(ignore_misuse, NULL);
+	while (r.map != NULL && r.in->left > 0 && r.steps++ < STEPS_MAX)
+		step(take_u8(r.in));
+	if (r.map != NULL) {
+		fake.countdown = 0;
+		expect_initialized(r.m);
+		call_enter(0);
+		expect(qalloc_closemap(r.map) == 0);
+	}
+	thread_become(0);
+}
