@@ -84,7 +84,8 @@ lint: deps ## clang-format, clang-tidy, cppcheck, gcc -fanalyzer, mandoc
 coverage: deps ## a table of covered lines by file
 	@rm -rf build/check/coverage; find build/coverage -name '*.gcda' -delete 2>/dev/null || true
 	+@$(MAKE) --no-print-directory -k -j$(JOBS) coverage-results || true
-	gcovr --root . --filter src/ --print-summary --gcov-ignore-parse-errors build/coverage
+	gcovr --root . --filter src/ --print-summary --fail-under-line 90 --gcov-ignore-parse-errors \
+		build/coverage
 	@gcovr --root . $(CORE:%=--filter src/%.c) --fail-under-line 100 build/coverage >/dev/null
 
 include tests/check.mk tests/torture/torture.mk fuzz/fuzz.mk
