@@ -42,13 +42,13 @@ enum check_finding check_span(struct check *c, const struct geo *g, uint64_t ind
 		if (tails == 0)
 			return CHECK_TAIL_ORPHAN;
 		c->tails = tails - 1;
-		return CHECK_CLEAN;
+		return live_beyond(pairs, g->span_pairs, 0) ? CHECK_FREE_LIVE : CHECK_CLEAN;
 	}
 
 	c->tails = span_word_state(word) == SPAN_RUN ? span_word_length(word) - 1 : 0;
 	if (tails > 0)
 		return CHECK_RUN_BROKEN;
-	if (span_word_state(word) == SPAN_FREE && live_beyond(pairs, g->span_pairs, 0))
+	if (span_word_state(word) != SPAN_SMALL && live_beyond(pairs, g->span_pairs, 0))
 		return CHECK_FREE_LIVE;
 	if (span_word_state(word) == SPAN_SMALL) {
 		uint32_t items = geo_span_items(g, index, span_word_class(word));

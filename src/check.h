@@ -6,9 +6,9 @@
  *  1. every word is valid (span_word_valid);
  *  2. behind a head of length n stand exactly n - 1 TAIL words, and no TAIL stands elsewhere; a
  *     static map has no run;
- *  3. a FREE span has own == rem in every pair;
+ *  3. a FREE, RUN or TAIL span has own == rem in every pair: it was free before it became part
+ *     of a run, and will be free again;
  *  4. a SMALL span has own == rem in every bit that is not one of its blocks.
- * RUN and TAIL spans have no rule on their pairs: nothing reads them there.
  */
 #ifndef QALLOC_CHECK_H
 #define QALLOC_CHECK_H
@@ -24,7 +24,7 @@ enum check_finding {
 	CHECK_WORD,        /* not a valid span word */
 	CHECK_TAIL_ORPHAN, /* TAIL that belongs to no run */
 	CHECK_RUN_BROKEN,  /* a run's tail is not TAIL */
-	CHECK_FREE_LIVE,   /* a free span has live bits */
+	CHECK_FREE_LIVE,   /* a span without small blocks has live bits */
 	CHECK_BITS_BEYOND  /* live bits beyond the span's blocks */
 };
 
@@ -45,7 +45,7 @@ struct check {
     ensures finding: CHECK_CLEAN <= \result <= CHECK_BITS_BEYOND;
     ensures tails: c->tails < \max(0x100000000, \old(c->tails));
     ensures tail: word == SPAN_TAIL && \old(c->tails) > 0 ==>
-      \result == CHECK_CLEAN && c->tails == \old(c->tails) - 1;
+      (\result == CHECK_CLEAN || \result == CHECK_FREE_LIVE) && c->tails == \old(c->tails) - 1;
     ensures orphan: word == SPAN_TAIL && \old(c->tails) == 0 ==> \result == CHECK_TAIL_ORPHAN;
     ensures broken: \old(c->tails) > 0 && word != SPAN_TAIL ==>
       \result == CHECK_WORD || \result == CHECK_RUN_BROKEN;

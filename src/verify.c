@@ -60,7 +60,7 @@ static const char *const finding_texts[] = {
 	[CHECK_WORD] = "its word is no valid span word",
 	[CHECK_TAIL_ORPHAN] = "a tail that belongs to no run",
 	[CHECK_RUN_BROKEN] = "the run before it is shorter than its head says",
-	[CHECK_FREE_LIVE] = "a free span with live bits",
+	[CHECK_FREE_LIVE] = "live bits, and no small blocks",
 	[CHECK_BITS_BEYOND] = "live bits beyond the blocks of the span",
 };
 

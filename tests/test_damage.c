@@ -172,11 +172,11 @@ static void a_free_span_with_live_bits_is_found(void **state)
 	(void)state;
 	build();
 	write_word(pair_off(g.spans - 1, 0), 4);
-	expect_finding("free span with live bits", g.spans - 1);
+	expect_finding("live bits, and no small blocks", g.spans - 1);
 	build();
 	write_span(small_span, SPAN_FREE);
 	assert_fails(qalloc_tryfree(small, map), QALLOC_ENOTLIVE);
-	expect_finding("free span with live bits", small_span);
+	expect_finding("live bits, and no small blocks", small_span);
 }
 
 static void bits_beyond_the_blocks_of_a_span_are_found(void **state)
