@@ -340,7 +340,8 @@ int qalloc_walk(void *map, qalloc_block_fn *visit, void *arg);
 
 /* How the map was left before this process opened it. */
 enum qalloc_left {
-	QALLOC_LEFT_CLEAN = 0,   /* by qalloc_closemap(), or just created */
+	QALLOC_LEFT_CLEAN = 0,   /* by qalloc_closemap(), or just created; a power loss
+	                            since is not excluded unless qalloc_sync() came before */
 	QALLOC_LEFT_RUNNING = 1, /* another process is using it */
 	QALLOC_LEFT_KILLED = 2,  /* its last user died; the data is whole */
 	QALLOC_LEFT_CRASHED = 3  /* the machine went down: check before you trust */

@@ -186,18 +186,15 @@ static int attach(struct map *m)
 
 static uint64_t owner_slow(struct map *m)
 {
-	int cancel = os_cancel_off();
 	int saved = errno;
 
 	if (!thread_lock(&m->self->lock)) {
-		os_cancel_restore(cancel);
 		err_fail(QALLOC_EBUSY, "%s: a signal handler interrupted the attachment", m->path);
 		return 0;
 	}
 	int result = m->self->owner != 0 ? 0 : attach(m);
 
 	thread_unlock(&m->self->lock);
-	os_cancel_restore(cancel);
 	if (result != 0) {
 		return 0;
 	}

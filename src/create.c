@@ -279,6 +279,8 @@ int create_named(struct request *req)
 				"%s: creating: %e", req->path);
 	}
 	if (choose_base(req, fd, &p) != 0 || build(req, fd, &p) != 0 || complete(req, fd) != 0) {
+		/* What is held is a mapping of this file, and of no other. */
+		request_release(req);
 		os_close(fd);
 		return -1;
 	}
@@ -286,6 +288,7 @@ int create_named(struct request *req)
 		enum qalloc_err code = errno == EEXIST ? QALLOC_EEXIST : QALLOC_ESYSTEM;
 
 		err_fail(code, "%s: naming the new file: %e", req->path);
+		request_release(req);
 		os_close(fd);
 		return -1;
 	}
@@ -379,7 +382,7 @@ static int create_locked(struct request *req, int fd)
 	return complete(req, fd);
 }
 
-int create_in_place(struct request *req, int fd)
+static int create_wait(const struct request *req, int fd)
 {
 	uint64_t deadline = os_now_usec() + CREATE_WAIT_USEC;
 
@@ -395,10 +398,22 @@ int create_in_place(struct request *req, int fd)
 		}
 		os_sleep(CREATE_POLL_USEC);
 	}
-	int result = create_locked(req, fd);
-	int saved = errno;
+	return 0;
+}
 
-	os_unlock_byte(fd, LOCK_BYTE_CREATE);
-	errno = saved;
+/* A child that is born meanwhile would share the lock, and outlive us with it. */
+int create_in_place(struct request *req, int fd)
+{
+	os_fork_hold();
+	int result = create_wait(req, fd);
+
+	if (result == 0) {
+		result = create_locked(req, fd);
+		int saved = errno;
+
+		os_unlock_byte(fd, LOCK_BYTE_CREATE);
+		errno = saved;
+	}
+	os_fork_release();
 	return result;
 }

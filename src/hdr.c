@@ -19,8 +19,10 @@
 /* An aligned address that is not null is at least the granule. */
 _Static_assert(GRANULE >= ADDR_MIN, "alignment implies the lower end of the window");
 
-static const uint8_t magic_done[MAGIC_BYTES + 1] = HDR_MAGIC_DONE;
-static const uint8_t magic_creating[MAGIC_BYTES + 1] = HDR_MAGIC_CREATING;
+/* HDR_MAGIC_DONE and HDR_MAGIC_CREATING in numbers: Frama-C takes "\x89" in an array of uint8_t
+   for a negative value, from which anything follows. */
+static const uint8_t magic_done[MAGIC_BYTES] = {0x89, 'Q', 'A', 'L', 'C', '\r', '\n', 0x1A};
+static const uint8_t magic_creating[MAGIC_BYTES] = {0x89, 'Q', 'A', 'L', 'N', 'E', 'W', '\n'};
 
 /*@ requires mem: \valid_read(p + (0 .. 1));
     terminates \true;

@@ -167,7 +167,7 @@ static int take_home(struct map *m, const struct want *w, struct patience *p, ui
 		     enum stream_take *took, uint64_t *rel)
 {
 	for (uint64_t i = 0; i <= m->geo.spans; i++) {
-		reserve_top(m);
+		(void)reserve_top(m); /* What is not ready is passed over: hints. */
 		*stream = stream_enter_any(m, p);
 		if (*stream == STREAM_NONE) {
 			return err_fail(QALLOC_EBUSY, "%s: every stream was held for over a second",
@@ -200,6 +200,9 @@ static enum last last_after(struct map *m, const struct want *w, struct patience
 	if (last == LAST_NOTHING && pool == POOL_FAILED) {
 		thread_self()->last = why;
 		errno = number;
+	} else if (last == LAST_NOTHING && pool_has_span(m)) {
+		/* A span came back to the pool between the look there and the sweep. */
+		return LAST_RELEASED;
 	} else if (last == LAST_NOTHING) {
 		full(m, p, geo_block_bytes(&m->geo, w->cls));
 	}
@@ -280,6 +283,8 @@ static void *take_large(struct map *m, uint64_t bytes, uint64_t align)
 	if (!patience_begin(m, &p)) {
 		return NULL;
 	}
+	bool again = true;
+
 	for (uint32_t i = 0; i < LAST_TRIES; i++) {
 		uint64_t first = 0, rel = 0;
 		enum pool_result result = pool_take_run(m, &p, count, align, &first);
@@ -291,9 +296,13 @@ static void *take_large(struct map *m, uint64_t bytes, uint64_t align)
 			errno = saved;
 			return map_address(m, first * m->geo.span_bytes);
 		}
-		if (last_resort(m, NULL, &p, &rel) != LAST_RELEASED) {
+		/* Spans may come back between the look at the pool and the sweep: look once more. */
+		bool released = last_resort(m, NULL, &p, &rel) == LAST_RELEASED;
+
+		if (!released && !again) {
 			break;
 		}
+		again = released;
 	}
 	full(m, &p, bytes);
 	return NULL;

@@ -88,25 +88,20 @@ static int map_bytes(struct request *req, struct map *m, int fd)
 	return 0;
 }
 
-/* How the map was left; called before this process attaches, and leaves its own mark. */
-static void mark_boot(struct map *m)
+/* How the map was left; called before this process attaches. */
+static uint64_t left_before(struct map *m, const uint64_t boot[2])
 {
-	uint64_t boot[2];
 	uint64_t *stored = map_word(m, STATE_BOOT_ID);
-	uint64_t dirty = shared_load(map_word(m, STATE_DIRTY));
 
-	os_boot_id(boot);
-	if (dirty == 0) {
-		m->left = QALLOC_LEFT_CLEAN;
-	} else if (map_processes(m, 1) > 0) {
-		m->left = QALLOC_LEFT_RUNNING;
-	} else if (shared_load(stored) == boot[0] && shared_load(stored + 1) == boot[1]) {
-		m->left = QALLOC_LEFT_KILLED;
-	} else {
-		m->left = QALLOC_LEFT_CRASHED;
+	if (shared_load(map_word(m, STATE_DIRTY)) == 0) {
+		return QALLOC_LEFT_CLEAN;
 	}
-	own_store(stored, boot[0]);
-	own_store(stored + 1, boot[1]);
+	if (map_processes(m, 1) > 0) {
+		return QALLOC_LEFT_RUNNING;
+	}
+	return shared_load(stored) == boot[0] && shared_load(stored + 1) == boot[1]
+		       ? QALLOC_LEFT_KILLED
+		       : QALLOC_LEFT_CRASHED;
 }
 
 static int map_enter(struct map *m)
@@ -126,10 +121,15 @@ static int map_enter(struct map *m)
 	if (reserve_meta(m, 0, m->geo.words_off) != 0) {
 		return reserve_fail(m);
 	}
-	mark_boot(m);
+	uint64_t boot[2];
+
+	os_boot_id(boot);
+	m->left = left_before(m, boot);
 	if (map_owner(m) == 0) {
 		return -1;
 	}
+	own_store(map_word(m, STATE_BOOT_ID), boot[0]);
+	own_store(map_word(m, STATE_BOOT_ID + 8), boot[1]);
 	return 0;
 }
 

@@ -277,13 +277,11 @@ static int own_descriptor(const struct request *req)
 
 static struct map *open_request(struct request *req)
 {
-	int cancel = os_cancel_off();
 	int saved = errno;
 	struct failure before = thread_self()->last;
 	struct map *m;
 
 	if (registry_lock() != 0) {
-		os_cancel_restore(cancel);
 		return NULL;
 	}
 	if (req->fd >= 0) {
@@ -295,7 +293,6 @@ static struct map *open_request(struct request *req)
 	}
 	request_release(req);
 	registry_unlock();
-	os_cancel_restore(cancel);
 	if (m != NULL && asked(req, QALLOC_VERIFY) && qalloc_check(m, NULL, NULL) != 0) {
 		saved = errno;
 		before = thread_self()->last;

@@ -4,8 +4,7 @@
  * goes through here.  Thin, no policy, no state but the thread's pointer.
  *
  *  - Unless it says otherwise a function returns 0, or -1 with errno.
- *  - EINTR is retried here.  Nothing here is a cancellation point for the
- *    caller: see os_cancel_off().
+ *  - EINTR is retried here, and nothing here is a cancellation point.
  *  - Nothing here calls malloc or stdio.
  */
 #ifndef QALLOC_OS_H

@@ -7,6 +7,8 @@
  *  - Every descriptor is O_CLOEXEC.
  *  - The file offset of a descriptor means nothing: only os_next_data() and
  *    os_next_hole() move it, and nothing reads it.
+ *  - No function is a cancellation point: a thread that was cancelled inside a lock of
+ *    the map would hold it until its process ends.
  *  - A path is looked up once for each call; who must be sure that it got the
  *    file it wanted compares os_identify().
  */
@@ -30,11 +32,13 @@
 
 static int open_retry(const char *path, int flags, mode_t mode)
 {
+	int cancel = os_cancel_off();
 	int fd;
 
 	do
 		fd = open(path, flags, mode);
 	while (fd < 0 && errno == EINTR);
+	os_cancel_restore(cancel);
 	return fd;
 }
 
@@ -120,10 +124,12 @@ int os_reopen(int fd, bool writable)
 void os_close(int fd)
 {
 	int saved = errno;
+	int cancel = os_cancel_off();
 
 	/* Linux has released the descriptor even on EINTR: never again. */
 	if (fd >= 0)
 		close(fd);
+	os_cancel_restore(cancel);
 	errno = saved;
 }
 
@@ -241,7 +247,10 @@ int os_read_at(int fd, void *buf, size_t len, uint64_t off, size_t *got)
 		return -1;
 	while (done < len) {
 		size_t want = len - done < TRANSFER_MAX ? len - done : TRANSFER_MAX;
+		int cancel = os_cancel_off();
 		ssize_t n = pread(fd, to + done, want, (off_t)(off + done));
+
+		os_cancel_restore(cancel);
 
 		if (n == 0)
 			break;
@@ -264,8 +273,10 @@ int os_write_at(int fd, const void *buf, size_t len, uint64_t off)
 		return -1;
 	while (done < len) {
 		size_t want = len - done < TRANSFER_MAX ? len - done : TRANSFER_MAX;
+		int cancel = os_cancel_off();
 		ssize_t n = pwrite(fd, from + done, want, (off_t)(off + done));
 
+		os_cancel_restore(cancel);
 		if (n == 0) {
 			errno = EIO;
 			return -1;
@@ -300,15 +311,11 @@ uint64_t os_size_limit(void)
 	return limit.rlim_cur;
 }
 
-/* pre: len > 0. */
-int os_reserve(int fd, uint64_t off, uint64_t len)
+static int reserve_retry(int fd, off_t off, off_t len)
 {
 	sigset_t all, before;
-	int rc;
+	int rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, off, len);
 
-	if (!fits_off(off, len))
-		return -1;
-	rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len);
 	if (rc == 0 || errno != EINTR)
 		return rc;
 	/*
@@ -318,9 +325,21 @@ int os_reserve(int fd, uint64_t off, uint64_t len)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	do
-		rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len);
+		rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, off, len);
 	while (rc && errno == EINTR);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
+}
+
+/* pre: len > 0. */
+int os_reserve(int fd, uint64_t off, uint64_t len)
+{
+	if (!fits_off(off, len))
+		return -1;
+	int cancel = os_cancel_off();
+	int rc = reserve_retry(fd, (off_t)off, (off_t)len);
+
+	os_cancel_restore(cancel);
 	return rc;
 }
 
@@ -349,11 +368,13 @@ int os_next_hole(int fd, uint64_t off, uint64_t *found)
 
 int os_sync_file(int fd)
 {
+	int cancel = os_cancel_off();
 	int rc;
 
 	do
 		rc = fsync(fd);
 	while (rc && errno == EINTR);
+	os_cancel_restore(cancel);
 	return rc;
 }
 

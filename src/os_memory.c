@@ -119,11 +119,13 @@ int os_protect_none(uint64_t addr, uint64_t len)
 /* pre: [addr, addr + len) begins at a page of one of our mappings and stays in it. */
 int os_sync_mapping(uint64_t addr, uint64_t len)
 {
+	int cancel = os_cancel_off();
 	int rc;
 
 	do
 		rc = msync(pointer_to(addr), len, MS_SYNC);
 	while (rc && errno == EINTR);
+	os_cancel_restore(cancel);
 	return rc;
 }
 
@@ -168,6 +170,7 @@ static bool line_overlaps(const char *text, uint64_t addr, uint64_t end)
 /* pre: `line` has `room` bytes, room > 0. */
 void os_mapping_at(uint64_t addr, uint64_t len, char *line, size_t room)
 {
+	int cancel = os_cancel_off();
 	int saved = errno, fd = os_open("/proc/self/maps", 0);
 	uint64_t end = len <= UINT64_MAX - addr ? addr + len : UINT64_MAX;
 	char chunk[1024], text[256];
@@ -196,5 +199,6 @@ void os_mapping_at(uint64_t addr, uint64_t len, char *line, size_t room)
 		}
 	}
 	os_close(fd);
+	os_cancel_restore(cancel);
 	errno = saved;
 }

@@ -113,8 +113,10 @@ void os_random(void *buf, size_t len)
 	uint64_t state;
 
 	while (len) {
+		int cancel = os_cancel_off();
 		ssize_t n = getrandom(to, len, GRND_NONBLOCK);
 
+		os_cancel_restore(cancel);
 		if (n < 0 && errno != EINTR)
 			break;
 		if (n > 0) {

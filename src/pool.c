@@ -17,25 +17,30 @@
 #define CHUNK_WORDS (GRANULE / 8)
 
 /*
- * Inside the pool, but the former holder is dead: system calls are in place here.
- * The frontier was raised before the first word of a run was written, so what
- * lies beyond it, or beyond the words that the file has, was never begun.
+ * Inside the pool, with an intent that a dead holder left: system calls are in place here.
+ * The frontier was raised before the first word of a run was written, so what lies beyond
+ * it, or in a hole of the words, was never begun.  If the words cannot be touched now the
+ * intent stays, for whoever comes next.
  */
-static void pool_repair(struct map *m)
+static int pool_repair(struct map *m)
 {
 	uint64_t *intent = map_word(m, STATE_INTENT);
 	uint64_t op = shared_load(intent);
 	uint64_t first = shared_load(intent + 1);
 	uint64_t count = shared_load(intent + 2);
-
-	reserve_top(m);
+	int seen = reserve_top(m);
 	uint64_t top = __atomic_load_n(&m->top, __ATOMIC_ACQUIRE);
+	bool below = first <= top && count <= top - first;
 
-	if (first <= top && count <= top - first) {
+	if (seen != 0 && !below) {
+		return reserve_fail(m);
+	}
+	if (below) {
 		run_repair(map_word(m, m->geo.words_off), m->geo.spans, op, first, count);
 	}
 	own_store(intent, INTENT_NONE);
 	own_store(map_word(m, STATE_FREE_HINT), 0);
+	return 0;
 }
 
 enum pool_result pool_enter(struct map *m, struct patience *p, struct lock *l)
@@ -43,10 +48,8 @@ enum pool_result pool_enter(struct map *m, struct patience *p, struct lock *l)
 	*l = lock_at(m, STATE_POOL);
 	switch (lock_enter(m, l, p, CALL_WAIT_USEC)) {
 	case LOCK_TAKEN:
-		return POOL_OK;
 	case LOCK_INHERITED:
-		pool_repair(m);
-		return POOL_OK;
+		break;
 	case LOCK_MINE:
 		err_fail(QALLOC_EBUSY, "%s: the pool is held by the call that this one interrupted",
 			 m->path);
@@ -55,6 +58,15 @@ enum pool_result pool_enter(struct map *m, struct patience *p, struct lock *l)
 		err_fail(QALLOC_EBUSY, "%s: the pool was held for over a second", m->path);
 		return POOL_FAILED;
 	}
+	/* The truth is the intent, not how the lock was had: a repair may have been put off. */
+	if (shared_load(map_word(m, STATE_INTENT)) != INTENT_NONE && pool_repair(m) != 0) {
+		int saved = errno;
+
+		lock_leave(l);
+		errno = saved;
+		return POOL_FAILED;
+	}
+	return POOL_OK;
 }
 
 void pool_hint(struct map *m, uint64_t span)
@@ -166,6 +178,13 @@ static bool take_span(struct map *m, uint64_t span, uint64_t trims, uint64_t wor
 	own_store(map_word(m, STATE_FREE_HINT), span + 1);
 	own_store(map_span_word(m, span), word);
 	return true;
+}
+
+bool pool_has_span(struct map *m)
+{
+	uint64_t found = 0;
+
+	return candidate(m, 0, 1, &found) == POOL_OK;
 }
 
 /* Without disk space for what was found: another free span may still have its own. */
@@ -404,6 +423,14 @@ static int wipe_data(struct map *m, uint64_t at, uint64_t end)
 	return 0;
 }
 
+int pool_drop(struct map *m, uint64_t addr, uint64_t bytes)
+{
+	uint64_t *trims = map_word(m, STATE_TRIMS);
+
+	own_store(trims, own_load(trims) + 1);
+	return os_drop_pages(addr, bytes);
+}
+
 /*
  * Inside the pool, when nothing else can fail: who frees in vain keeps what was in the run.
  * Dropping its pages zeroes it at a fraction of the cost.
@@ -414,7 +441,7 @@ static int wipe_run(struct map *m, uint64_t first, uint64_t count)
 	uint64_t bytes = count * m->geo.span_bytes;
 
 	if (at % os_page() == 0 && bytes % os_page() == 0 &&
-	    os_drop_pages(m->base + at, bytes) == 0) {
+	    pool_drop(m, m->base + at, bytes) == 0) {
 		return 0;
 	}
 	return wipe_data(m, at, at + bytes);

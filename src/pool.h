@@ -26,6 +26,9 @@ enum pool_result {
 enum pool_result pool_take_span(struct map *m, struct patience *p, uint32_t stream, uint32_t cls,
 				uint64_t *span);
 
+/* Whether there is a free span at this moment. */
+bool pool_has_span(struct map *m);
+
 /* Takes `count` spans whose first address is a multiple of `align` bytes. */
 enum pool_result pool_take_run(struct map *m, struct patience *p, uint64_t count, uint64_t align,
 			       uint64_t *first);
@@ -35,6 +38,9 @@ int pool_see_run(struct map *m, uint64_t first, uint64_t count);
 
 /* Frees the run that begins at `first`.  0, or -1 with the error recorded. */
 int pool_free_run(struct map *m, struct patience *p, uint64_t first);
+
+/* Inside the pool: drops whole pages, after telling who has reserved them meanwhile. */
+int pool_drop(struct map *m, uint64_t addr, uint64_t bytes);
 
 /* Tells the pool that a span has become free. */
 void pool_hint(struct map *m, uint64_t span);

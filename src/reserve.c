@@ -27,10 +27,8 @@ static int reserve(struct map *m, uint64_t off, uint64_t len)
 	if (fd < 0) {
 		return -1;
 	}
-	int cancel = os_cancel_off();
 	int result = os_reserve(fd, off, min_u64(len, m->geo.file_size - off));
 
-	os_cancel_restore(cancel);
 	if (result != 0 && errno == EOPNOTSUPP) {
 		__atomic_store_n(&m->reserves, 0, __ATOMIC_RELAXED);
 		return 0;
@@ -124,7 +122,7 @@ int span_see(struct map *m, uint64_t span)
 	return 0;
 }
 
-void reserve_top(struct map *m)
+int reserve_top(struct map *m)
 {
 	uint64_t frontier = min_u64(shared_load(map_word(m, STATE_FRONTIER)), m->geo.spans);
 	uint64_t top = __atomic_load_n(&m->top, __ATOMIC_ACQUIRE);
@@ -138,14 +136,26 @@ void reserve_top(struct map *m)
 			uint64_t data = 0;
 			int fd = map_fd(m);
 
+			if (fd < 0) {
+				return -1;
+			}
 			/* A frontier beyond all data is a lie; do not let it cost disk space. */
-			if (fd < 0 || os_next_data(fd, off, &data) != 0 || data >= end ||
-			    reserve_meta(m, off, 8) != 0) {
+			if (os_next_data(fd, off, &data) != 0) {
+				if (errno != ENXIO) {
+					return -1;
+				}
 				break;
+			}
+			if (data >= end) {
+				break;
+			}
+			if (reserve_meta(m, off, 8) != 0) {
+				return -1;
 			}
 		}
 		top = min_u64((end - m->geo.words_off) / 8, frontier);
 		__atomic_store_n(&m->top, top, __ATOMIC_RELEASE);
 	}
 	errno = saved;
+	return 0;
 }

@@ -42,7 +42,10 @@ void span_mark_seen(struct map *m, uint64_t span);
 /* Makes a span that this process did not take safe to touch. 0, or -1 with errno. */
 int span_see(struct map *m, uint64_t span);
 
-/* Brings m->top up to the frontier, as far as the file has span words there. */
-void reserve_top(struct map *m);
+/*
+ * Brings m->top up to the frontier, as far as the file has span words there.  0, or -1: a system
+ * call failed, and there may be more; errno says why.
+ */
+int reserve_top(struct map *m);
 
 #endif

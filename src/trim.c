@@ -3,7 +3,7 @@
  * qalloc_trim(): disk space of free spans goes back to the file system.
  *
  *  - Who takes a span reserves its disk space first, outside the pool, and takes it only if
- *    no trim came in between: so a trim says so (STATE_TRIMS) before it drops a page.
+ *    nothing was dropped in between: see pool_drop().
  *  - This is the one place where a system call is made inside the pool, a piece
  *    at a time.  A kill there leaves free spans that have their space, or have not.
  */
@@ -24,17 +24,15 @@ static int drop(struct map *m, uint64_t first, uint64_t end)
 	uint64_t to =
 		min_u64(data + end * m->geo.span_bytes, m->base + m->geo.data_end) / page * page;
 
-	return from < to ? os_drop_pages(from, to - from) : 0;
+	return from < to ? pool_drop(m, from, to - from) : 0;
 }
 
 /* Inside the pool. */
 static int trim_piece(struct map *m, uint64_t first, uint64_t end)
 {
 	const uint64_t *words = map_word(m, m->geo.words_off);
-	uint64_t *trims = map_word(m, STATE_TRIMS);
 	uint64_t from = first;
 
-	own_store(trims, own_load(trims) + 1);
 	for (uint64_t span = first; span <= end; span++) {
 		if (span < end && shared_load(words + span) == SPAN_FREE) {
 			continue;
