@@ -434,7 +434,7 @@ int main(int argc, char **argv)
 		(void)rmdir(mount_point);
 		return campaign_skip("mount(2) of a small tmpfs is not permitted here");
 	}
-	campaign_sizes("tmpfs", 256, campaign_long() ? 1 : 12);
+	campaign_sizes("tmpfs", 240, campaign_long() ? 1 : 12);
 	campaign_churn("tmpfs");
 	(void)umount(mount_point);
 	if (!campaign_long()) {

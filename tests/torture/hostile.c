@@ -244,7 +244,7 @@ static void call_block(uint64_t chance)
 	}
 	char *block = (chance >> 19 & 7) != 0
 			      ? qalloc_malloc(map, size)
-			      : qalloc_aligned_alloc(map, 8 << (chance >> 22 & 7), size);
+			      : qalloc_aligned_alloc(map, (size_t)8 << (chance >> 22 & 7), size);
 
 	timed(start, "malloc");
 	if (block != NULL) {

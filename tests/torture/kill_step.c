@@ -20,34 +20,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../src/geo.h"
+#include "../../src/format.h"
 #include "kill_ops.h"
+#include "look.h"
 #include "step.h"
 
 #define STATES_MAX 400u
 #define STEPS_MAX 2000000u
-#define RANGES_MAX 8u
-#define WATCHED_MAX (16u << 10)
-#define EDGE_BYTES 64u
 
 struct state {
 	uint64_t hash;
 	uint64_t step; /* at which it was first seen */
 	size_t size;
 	uint8_t *bytes;
-};
-
-struct range {
-	uint64_t off, len;
-};
-
-/* What the tracer sees of the file. */
-struct look {
-	struct range ranges[RANGES_MAX];
-	unsigned count;
-	uint8_t *map; /* NULL: look at the file */
-	size_t len;   /* of what was seen last */
-	uint8_t seen[WATCHED_MAX];
 };
 
 struct job {
@@ -62,122 +47,6 @@ struct job {
 };
 
 static uint64_t total_steps, total_states, total_kills;
-
-/* ---- Looking at the file --------------------------------------------------- */
-
-static void look_add(struct look *l, uint64_t off, uint64_t len)
-{
-	l->ranges[l->count++] = (struct range){.off = off, .len = len};
-}
-
-static void look_begin(struct look *l, const struct world *w, bool opens)
-{
-	struct params p = {.file_size = MAP_BYTES, .base = (uint64_t)(uintptr_t)MAP_BASE};
-	struct geo g;
-
-	p.kind = w->base == BASE_STATIC ? QALLOC_STATIC : QALLOC_DYNAMIC;
-	p.item_size = w->base == BASE_STATIC ? ITEM_BYTES : 0;
-	p.streams = w->base == BASE_ONE ? 1 : 3;
-	if (geo_compute(&p, &g) != QALLOC_OK) {
-		broken("geometry");
-	}
-	memset(l, 0, sizeof(*l));
-	look_add(l, 0, HDR_BYTES);
-	look_add(l, STATE_OFF, 256);
-	look_add(l, ROOTS_OFF, 8 * ROOT_BYTES);
-	look_add(l, SLOTS_OFF, 8 * SLOT_BYTES);
-	look_add(l, STREAMS_OFF, p.streams * STREAM_BYTES);
-	look_add(l, g.words_off, g.spans * 8);
-	look_add(l, g.pairs_off, g.spans * g.span_pairs * PAIR_BYTES);
-	for (unsigned i = 0; w->base == BASE_ZERO && i < w->count; i++) {
-		const struct known *k = &w->known[i];
-
-		if (k->moving && l->count < RANGES_MAX) {
-			look_add(l, (uint64_t)((char *)k->at - (char *)MAP_BASE), EDGE_BYTES);
-		}
-	}
-	if (!opens) {
-		int fd = open(w->path, O_RDONLY | O_CLOEXEC);
-
-		l->map = mmap(NULL, MAP_BYTES, PROT_READ, MAP_SHARED, fd, 0);
-		if (fd < 0 || l->map == MAP_FAILED) {
-			broken("mapping the map");
-		}
-		close(fd);
-	}
-}
-
-/*
- * A file that comes into being is read with pread(2), because a look through a mapping would
- * fill holes of a tmpfs; all metadata of one that is open are there.
- */
-static bool look_at_file(struct look *l, const char *path)
-{
-	static uint8_t now[WATCHED_MAX];
-	struct stat st = {.st_size = -1};
-	size_t len = sizeof(st.st_size);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		(void)fstat(fd, &st);
-	}
-	memcpy(now, &st.st_size, sizeof(st.st_size));
-	for (unsigned i = 0; fd >= 0 && i < l->count; i++) {
-		ssize_t n = pread(fd, now + len, l->ranges[i].len, (off_t)l->ranges[i].off);
-
-		len += n > 0 ? (size_t)n : 0;
-	}
-	if (fd >= 0) {
-		close(fd);
-	}
-	if (len == l->len && memcmp(now, l->seen, len) == 0) {
-		return false;
-	}
-	memcpy(l->seen, now, len);
-	l->len = len;
-	return true;
-}
-
-static bool look_at_mapping(struct look *l)
-{
-	uint8_t *seen = l->seen;
-	bool changed = l->len == 0;
-
-	for (unsigned i = 0; i < l->count; i++) {
-		const struct range *r = &l->ranges[i];
-
-		if (changed || memcmp(seen, l->map + r->off, r->len) != 0) {
-			memcpy(seen, l->map + r->off, r->len);
-			changed = true;
-		}
-		seen += r->len;
-	}
-	l->len = (size_t)(seen - l->seen);
-	return changed;
-}
-
-static bool look_changed(struct look *l, const char *path)
-{
-	return l->map != NULL ? look_at_mapping(l) : look_at_file(l, path);
-}
-
-static void look_end(struct look *l)
-{
-	if (l->map != NULL) {
-		munmap(l->map, MAP_BYTES);
-		l->map = NULL;
-	}
-}
-
-static uint64_t look_hash(const struct look *l)
-{
-	uint64_t hash = 0xCBF29CE484222325u;
-
-	for (size_t i = 0; i < l->len; i++) {
-		hash = (hash ^ l->seen[i]) * 0x100000001B3u;
-	}
-	return hash;
-}
 
 /* ---- Images ---------------------------------------------------------------- */
 
@@ -563,11 +432,8 @@ static void campaign_op(struct job *j, struct job *heir, const struct op *op)
 	uint64_t before = findings();
 
 	if (explore(j)) {
-		struct world *kept = malloc(sizeof(*kept));
+		struct world *kept = shared_memory(sizeof(*kept));
 
-		if (kept == NULL) {
-			broken("malloc");
-		}
 		*kept = *j->w;
 		inspect_copies(j);
 		/* In short: every third state is killed for real, and few have heirs. */
@@ -578,7 +444,7 @@ static void campaign_op(struct job *j, struct job *heir, const struct op *op)
 		if (campaign_long() || op->base == BASE_ONE) {
 			maps = inherit(j, heir);
 		}
-		free(kept);
+		munmap(kept, sizeof(*kept));
 	}
 	printf("  %-32s %7llu steps %4u states %3u for heirs %4llu findings\n", op->name,
 	       (unsigned long long)j->steps, j->count, maps,

@@ -3,7 +3,7 @@
  * A signal handler that allocates and frees, at every instruction of every call.
  *
  *  - A victim is stepped through a call.  After each instruction a signal is delivered, and
- *    its handler, at full speed, takes two blocks, writes them, looks at them, and frees them.
+ *    its handler, at full speed, takes two blocks, and frees those of the handler before.
  *  - In the handler a call may fail with EAGAIN; what could not be freed is freed later.
  *    Nothing may hang, and the interrupted call keeps its result.
  *  - Afterwards exactly the blocks are live that the calls returned: a block that went to the
@@ -33,12 +33,14 @@
 struct shared {
 	struct world w;
 	uint64_t handled, refused, pending_left;
+	bool failed; /* the interrupted call */
 };
 
 static struct shared *shared;
 static void *handler_map;
 static void *pending[PENDING_MAX];
 static unsigned pending_count;
+static void *kept[2]; /* so that each handler changes something */
 
 static void handler_fault(const char *what)
 {
@@ -80,17 +82,35 @@ static void trap(void)
 #endif
 }
 
-static void on_signal(int sig)
+static size_t kept_size(unsigned i)
 {
 	static const size_t sizes[2] = {24, 6000};
+
+	return shared->w.base == BASE_STATIC ? ITEM_BYTES : sizes[i];
+}
+
+/* What the handler before left. */
+static void give_back_kept(unsigned i)
+{
+	if (kept[i] == NULL) {
+		return;
+	}
+	if (!is_filled(kept[i], kept_size(i), 500 + i)) {
+		handler_fault("a block has changed");
+	}
+	give_back(kept[i]);
+	kept[i] = NULL;
+}
+
+static void on_signal(int sig)
+{
 	void *blocks[2];
 	int saved = errno;
 	uint64_t start = now_usec();
-	bool is_static = shared->w.base == BASE_STATIC;
 
 	(void)sig;
 	for (unsigned i = 0; i < 2; i++) {
-		size_t size = is_static ? ITEM_BYTES : sizes[i];
+		size_t size = kept_size(i);
 
 		blocks[i] = qalloc_malloc(handler_map, size);
 		if (blocks[i] != NULL) {
@@ -102,13 +122,8 @@ static void on_signal(int sig)
 		}
 	}
 	for (unsigned i = 0; i < 2; i++) {
-		if (blocks[i] != NULL &&
-		    !is_filled(blocks[i], is_static ? ITEM_BYTES : sizes[i], 500 + i)) {
-			handler_fault("a block has changed");
-		}
-		if (blocks[i] != NULL) {
-			give_back(blocks[i]);
-		}
+		give_back_kept(i);
+		kept[i] = blocks[i];
 	}
 	retry_pending();
 	if (now_usec() - start > HANDLER_USEC_MAX) {
@@ -146,10 +161,15 @@ static void victim_body(void *arg)
 	const char *text = op->call(w, map);
 
 	w->inside = 0;
-	if (text != NULL && w->result == 0) {
+	/* What the handler took may be what the call lacks. */
+	shared->failed = text != NULL;
+	if (text != NULL && w->result == 0 && qalloc_error() != QALLOC_EFULL &&
+	    qalloc_error() != QALLOC_EBUSY) {
 		snprintf(w->text, sizeof(w->text), "the interrupted call: %s", text);
 		w->result = 1;
 	}
+	give_back_kept(0);
+	give_back_kept(1);
 	retry_pending();
 	shared->pending_left = pending_count;
 	w->done = 1;
@@ -234,10 +254,10 @@ static int count_in_child(const char *path)
 static void after(const char *who)
 {
 	struct world *w = &shared->w;
-	unsigned expected = w->count + op->unknown;
+	unsigned expected = w->count + (shared->failed ? 0 : op->unknown);
 
 	for (unsigned i = 0; i < w->count; i++) {
-		expected -= w->known[i].moving;
+		expected -= w->known[i].moving && !shared->failed;
 	}
 	if (w->result != 0) {
 		finding("%s: %s", who, w->text);

@@ -267,7 +267,9 @@ static bool any_stream_held(const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	for (unsigned i = 0; i < 2; i++) {
-		(void)pread(fd, &owners[i], 8, (off_t)(STREAMS_OFF + i * STREAM_BYTES));
+		if (pread(fd, &owners[i], 8, (off_t)(STREAMS_OFF + i * STREAM_BYTES)) != 8) {
+			broken(path);
+		}
 	}
 	close(fd);
 	return owners[0] != 0 || owners[1] != 0;
