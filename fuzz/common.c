@@ -75,7 +75,7 @@ void expect_initialized(const struct map *m)
 
 	__msan_check_mem_is_initialized(base, m->geo.meta_end);
 	__msan_check_mem_is_initialized(base + m->geo.data_off,
-	                                min_u64(m->geo.data_end - m->geo.data_off, 1 << 20));
+					min_u64(m->geo.data_end - m->geo.data_off, 1 << 20));
 #else
 	(void)m;
 #endif

@@ -13,7 +13,7 @@
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t room);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t room, unsigned seed);
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size,
-                                 uint8_t *out, size_t room, unsigned seed);
+				 uint8_t *out, size_t room, unsigned seed);
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t room, unsigned seed)
 {
@@ -21,7 +21,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t room, unsigned
 }
 
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size,
-                                 uint8_t *out, size_t room, unsigned seed)
+				 uint8_t *out, size_t room, unsigned seed)
 {
 	return splice_inputs(a, a_size, b, b_size, out, room, seed);
 }
@@ -40,7 +40,7 @@ static struct afl_state *current;
 void *afl_custom_init(void *afl, unsigned seed);
 void afl_custom_deinit(void *data);
 size_t afl_custom_fuzz(void *data, uint8_t *buf, size_t size, uint8_t **out, uint8_t *add,
-                       size_t add_size, size_t room);
+		       size_t add_size, size_t room);
 
 static uint32_t next(void)
 {
@@ -76,7 +76,7 @@ void afl_custom_deinit(void *data)
 }
 
 size_t afl_custom_fuzz(void *data, uint8_t *buf, size_t size, uint8_t **out, uint8_t *add,
-                       size_t add_size, size_t room)
+		       size_t add_size, size_t room)
 {
 	struct afl_state *s = data;
 	size_t most = room < AFL_ROOM ? room : AFL_ROOM;

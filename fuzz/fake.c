@@ -38,7 +38,7 @@ void __sanitizer_print_stack_trace(void) __attribute__((weak));
 void fuzz_fail(const char *file, int line, const char *condition)
 {
 	fprintf(stderr, "%s:%d: does not hold: %s\nlast error %d: %s\n", file, line, condition,
-	        qalloc_error(), qalloc_errmsg());
+		qalloc_error(), qalloc_errmsg());
 	if (__sanitizer_print_stack_trace != NULL)
 		__sanitizer_print_stack_trace();
 	abort();
@@ -46,7 +46,8 @@ void fuzz_fail(const char *file, int line, const char *condition)
 
 void fake_begin(bool no_space_calls)
 {
-	fake = (struct fake){.now = 1, .no_space_calls = no_space_calls, .disk_begin = file_blocks()};
+	fake = (struct fake){
+		.now = 1, .no_space_calls = no_space_calls, .disk_begin = file_blocks()};
 	call_begin(0);
 }
 
@@ -68,7 +69,7 @@ void trace(uint8_t op, uint64_t detail)
 {
 	if (fuzz_verbose)
 		fprintf(stderr, "operation %02x, %llu, last error %d: %s\n", op,
-		        (unsigned long long)detail, qalloc_error(), qalloc_errmsg());
+			(unsigned long long)detail, qalloc_error(), qalloc_errmsg());
 }
 
 void word_hook(const void *word)

@@ -172,7 +172,7 @@ void expect_initialized(const struct map *m);
  * stores to arbitrary metadata, between and inside the calls.
  */
 void rough_run(void *map, int fd, const struct qalloc_options *options, struct input *program,
-               bool hostile);
+	       bool hostile);
 
 /*
  * Runs the program on a map that is whole, against a model: what is live, what it holds, what

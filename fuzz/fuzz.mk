@@ -48,7 +48,7 @@ build/aflmut/mutator.so: $(patsubst %,build/aflmut/fuzz/%.o,engine mutator $(FUZ
 		build/aflmut/libqalloc.a
 	$(Q)$(CLANG) -shared -pthread $(FUZZ_WRAP) -o $@ $^
 
-build/replay/seeds: build/replay/fuzz/seeds.o build/replay/libfuzz.a build/replay/libqalloc.a
+build/replay/seeds: build/replay/fuzz/seeds.o build/replay/fuzz/seeds_rules.o build/replay/libfuzz.a build/replay/libqalloc.a
 	$(Q)$(CC) -fsanitize=address,undefined -pthread $(FUZZ_WRAP) -o $@ $^
 
 fuzz: $(HARNESSES:%=build/fuzz/fuzz_%) ## fuzz with libFuzzer, FUZZ_SECONDS for each harness
@@ -60,6 +60,8 @@ fuzz-afl: $(foreach h,$(HARNESSES),build/afl/fuzz_$(h) build/aflcmp/fuzz_$(h)) b
 
 # Every file of the corpus, with no fuzzer: part of `make check`.
 FUZZ_RESULTS = $(HARNESSES:%=build/check/replay/fuzz_%.log) build/check/replay/no_leak.log
+RESULTS += $(FUZZ_RESULTS)
+results: $(FUZZ_RESULTS)
 build/check/replay/fuzz_%.log: build/replay/fuzz_% $(wildcard corpus/*/*)
 	$(call run,$< corpus/$* corpus/regressions)
 build/check/replay/no_leak.log: build/no_leak

@@ -43,9 +43,15 @@ static enum qalloc_err expected_rule(const uint8_t *h, size_t len, uint64_t file
 {
 	if (len < 256 || file_size < 256)
 		return QALLOC_ESHORT;
-	if (memcmp(h, "\x89" "QALNEW\n", 8) == 0)
+	if (memcmp(h,
+		   "\x89"
+		   "QALNEW\n",
+		   8) == 0)
 		return QALLOC_ECREATING;
-	if (memcmp(h, "\x89" "QALC\r\n\x1a", 8) != 0)
+	if (memcmp(h,
+		   "\x89"
+		   "QALC\r\n\x1a",
+		   8) != 0)
 		return QALLOC_EMAGIC;
 	if (get_le(h + 8, 4) != 1)
 		return QALLOC_EVERSION;
@@ -75,7 +81,8 @@ static void geometry_holds(const struct params *p, const struct geo *g)
 	FUZZ_CHECK(geo_is_valid(g));
 	FUZZ_CHECK(g->file_size == p->file_size && g->streams == p->streams);
 	FUZZ_CHECK((g->items == 0) == (p->kind == QALLOC_DYNAMIC));
-	FUZZ_CHECK(g->items == 0 || (g->item_bytes >= p->item_size && g->item_bytes - p->item_size < 8));
+	FUZZ_CHECK(g->items == 0 ||
+		   (g->item_bytes >= p->item_size && g->item_bytes - p->item_size < 8));
 	/* Nothing that would have fitted is given away. */
 	FUZZ_CHECK(g->file_size - g->data_end < (g->items != 0 ? g->item_bytes : g->span_bytes));
 	for (unsigned i = 0; i < 3; i++) {
@@ -89,64 +96,66 @@ static void geometry_holds(const struct params *p, const struct geo *g)
 		FUZZ_CHECK(at.start == (rel == rels[i]) || at.item >= geo_span_items(g, span, cls));
 		FUZZ_CHECK(rel <= rels[i]);
 		FUZZ_CHECK(at.item >= geo_span_items(g, span, cls) ||
-		           rels[i] - rel < geo_block_bytes(g, cls));
+			   rels[i] - rel < geo_block_bytes(g, cls));
 	}
 }
 
-/* A geometry with one thing wrong.  False: there are no more. */
-static bool break_geometry(struct geo *g, unsigned what)
-{
-	bool dynamic = g->items == 0;
-
-	switch (what) {
-	case 0: g->file_size = QALLOC_FILESIZE_MAX + 1; return true;
-	case 1: g->streams = 0; return true;
-	case 2: g->streams = QALLOC_STREAMS_MAX + 1; return true;
-	case 3: g->records += 1; return true;
-	case 4: g->records = RECORDS_MAX * 2; return true;
-	case 5: g->spans = 0; return true;
-	case 6: g->spans = g->file_size; return true;
-	case 7: g->span_bytes = 0; return true;
-	case 8: g->span_shift = 17; return true;
-	case 9: g->span_pairs = ITEMS_PER_SPAN_MAX; return true;
-	case 10: g->data_end = g->file_size + 1; return true;
-	case 11: g->data_off = g->data_end; return true;
-	case 12: g->meta_end = g->data_off; return true;
-	case 13: g->pairs_off = g->meta_end + 4096; return true;
-	case 14: g->words_off = g->pairs_off + 4096; return true;
-	case 15: g->records_off = g->words_off + 4096; return true;
-	case 16: g->records_off += 8; return true;
-	case 17: g->words_off += 8; return true;
-	case 18: g->pairs_off -= 8; return true;
-	case 19: g->meta_end += 4096; return true;
-	case 20: g->data_off += GRANULE; return true;
-	case 21: g->records_off = STREAMS_OFF; return true;
-	case 22: g->words_off = g->records_off; return true;
-	case 23: g->pairs_off = g->words_off; return true;
-	case 24: g->pairs_off = g->meta_end; return true;
-	case 25: g->span_items = dynamic ? 1 : g->span_items + 2; return true;
-	case 26: g->span_shift += 1; return true;
-	case 27: g->classes += 1; return true;
-	case 28: g->data_end -= dynamic ? g->span_bytes : g->item_bytes; return true;
-	case 29: g->data_end -= 1; return true;
-	case 30: g->span_bytes += 8; return true;
-	case 31: g->span_pairs += 1; return true;
-	case 32: g->item_bytes += dynamic ? 8 : 1; return true;
-	case 33: g->spans += 1; return true;
-	case 34: g->items += 1; return true;
-	case 35: g->items = dynamic ? 7 : 0; return true;
-	case 36: g->span_bytes *= 2; return true;
-	default: return false;
-	}
-}
+/* Fields, each changed so that the geometry is not one any more: set to a value, or raised by it. */
+static const struct {
+	size_t off;
+	unsigned width;
+	bool set;
+	uint64_t value;
+} breaks[] = {
+	{offsetof(struct geo, file_size), 8, false, QALLOC_FILESIZE_MAX},
+	{offsetof(struct geo, streams), 4, true, 0},
+	{offsetof(struct geo, streams), 4, true, QALLOC_STREAMS_MAX + 1},
+	{offsetof(struct geo, records), 4, false, 1},
+	{offsetof(struct geo, records), 4, true, RECORDS_MAX * 2},
+	{offsetof(struct geo, spans), 8, true, 0},
+	{offsetof(struct geo, spans), 8, false, 1},
+	{offsetof(struct geo, spans), 8, false, QALLOC_FILESIZE_MAX},
+	{offsetof(struct geo, span_bytes), 8, true, 0},
+	{offsetof(struct geo, span_bytes), 8, false, 8},
+	{offsetof(struct geo, span_bytes), 8, false, SPAN_BYTES_MAX},
+	{offsetof(struct geo, span_shift), 4, false, 1},
+	{offsetof(struct geo, span_shift), 4, true, 17},
+	{offsetof(struct geo, span_pairs), 4, false, 1},
+	{offsetof(struct geo, span_pairs), 4, true, ITEMS_PER_SPAN_MAX},
+	{offsetof(struct geo, data_end), 8, false, 1},
+	{offsetof(struct geo, data_end), 8, false, QALLOC_FILESIZE_MAX},
+	{offsetof(struct geo, data_end), 8, true, 0},
+	{offsetof(struct geo, data_off), 8, false, GRANULE},
+	{offsetof(struct geo, data_off), 8, false, QALLOC_FILESIZE_MAX},
+	{offsetof(struct geo, meta_end), 8, false, 4096},
+	{offsetof(struct geo, meta_end), 8, false, GRANULE},
+	{offsetof(struct geo, meta_end), 8, false, 2 * GRANULE},
+	{offsetof(struct geo, pairs_off), 8, false, 8},
+	{offsetof(struct geo, pairs_off), 8, false, QALLOC_FILESIZE_MAX},
+	{offsetof(struct geo, pairs_off), 8, true, STREAMS_OFF},
+	{offsetof(struct geo, words_off), 8, false, 8},
+	{offsetof(struct geo, words_off), 8, false, QALLOC_FILESIZE_MAX},
+	{offsetof(struct geo, words_off), 8, true, STREAMS_OFF},
+	{offsetof(struct geo, records_off), 8, false, 8},
+	{offsetof(struct geo, records_off), 8, false, QALLOC_FILESIZE_MAX},
+	{offsetof(struct geo, records_off), 8, true, STREAMS_OFF},
+	{offsetof(struct geo, span_items), 4, false, 2},
+	{offsetof(struct geo, classes), 4, false, 1},
+	{offsetof(struct geo, item_bytes), 8, false, 1},
+	{offsetof(struct geo, items), 8, false, 1},
+};
 
 /* The predicate sees each of these. */
 static void predicate_holds(const struct geo *g)
 {
-	struct geo bad = *g;
+	for (size_t i = 0; i < sizeof(breaks) / sizeof(breaks[0]); i++) {
+		struct geo bad = *g;
+		uint8_t *field = (uint8_t *)&bad + breaks[i].off;
+		uint64_t was = breaks[i].set ? 0 : get_le(field, breaks[i].width);
 
-	for (unsigned i = 0; break_geometry(&bad, i); i++, bad = *g)
+		put_le(field, breaks[i].width, was + breaks[i].value);
 		FUZZ_CHECK(!geo_is_valid(&bad));
+	}
 }
 
 /* Any arguments: no file, or one that serves. */
@@ -154,14 +163,18 @@ static void sizes_total(const uint8_t *h)
 {
 	uint64_t item = get_le(h + 64, 8), streams = get_le(h + 44, 4), count = get_le(h + 96, 8);
 	struct params p = {.kind = QALLOC_STATIC, .item_size = item, .streams = (uint32_t)streams};
+	bool sound = streams >= 1 && streams <= QALLOC_STREAMS_MAX;
 	struct geo g;
 
 	p.file_size = geo_static_size(item, count, streams);
+	FUZZ_CHECK(p.file_size == 0 ||
+		   (sound && item > 0 && count > 0 && item <= QALLOC_FILESIZE_MAX));
 	if (p.file_size != 0)
 		FUZZ_CHECK(geo_compute(&p, &g) == QALLOC_OK && g.items >= count);
 	p.kind = QALLOC_DYNAMIC;
 	p.item_size = 0;
 	p.file_size = geo_dynamic_size(count, streams);
+	FUZZ_CHECK(p.file_size == 0 || (sound && count <= QALLOC_FILESIZE_MAX));
 	if (p.file_size != 0)
 		FUZZ_CHECK(geo_compute(&p, &g) == QALLOC_OK && g.data_end - g.data_off >= count);
 }
@@ -174,7 +187,7 @@ static void sizes_hold(const struct params *p)
 	uint64_t items = p->created % 100000;
 	bool is_static = p->kind == QALLOC_STATIC;
 	uint64_t size = is_static ? geo_static_size(p->item_size, items, p->streams)
-	                          : geo_dynamic_size(p->created, p->streams);
+				  : geo_dynamic_size(p->created, p->streams);
 
 	if (size == 0)
 		return;
@@ -220,7 +233,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* Too small for one item, or one span: then the smallest that is not is larger. */
 	FUZZ_CHECK(found == QALLOC_EFILESIZE || found == QALLOC_EITEMSIZE);
 	uint64_t least = p.kind == QALLOC_STATIC ? geo_static_size(p.item_size, 1, p.streams)
-	                                         : geo_dynamic_size(1, p.streams);
+						 : geo_dynamic_size(1, p.streams);
 
 	FUZZ_CHECK(least == 0 || least > p.file_size);
 	return 0;

@@ -19,6 +19,23 @@ static bool is_refusal(int error)
 	       error == QALLOC_EOPTIONS || error == QALLOC_ECORRUPT || error == QALLOC_EBUSY;
 }
 
+/* What was opened is what was asked for. */
+static void is_as_asked(const struct map *m, const struct qalloc_options *o, bool ours)
+{
+	const struct params *p = &m->params;
+
+	FUZZ_CHECK(o->kind == QALLOC_ANY || o->kind == p->kind);
+	FUZZ_CHECK(o->filesize == 0 || (uint64_t)o->filesize == p->file_size);
+	FUZZ_CHECK(o->itemsize == 0 || o->itemsize == p->item_size);
+	FUZZ_CHECK(o->streams == 0 || o->streams == p->streams);
+	FUZZ_CHECK((o->flags & QALLOC_ZERO_ON_FREE) == 0 || m->flags == MAP_FLAG_ZERO_ON_FREE);
+	FUZZ_CHECK(m->readonly == ((o->flags & QALLOC_READONLY) != 0));
+	FUZZ_CHECK(m->readonly || p->ro_compat == 0);
+	FUZZ_CHECK(!ours || (o->flags & QALLOC_EXCLUSIVE) == 0);
+	FUZZ_CHECK((o->flags & QALLOC_VERIFY) == 0 ||
+		   qalloc_check((void *)(uintptr_t)m, NULL, NULL) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct image image = image_parse(input_copy(data, size));
@@ -51,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool ours = hdr_decode(before, sizeof(before), image.file_size, &p) == QALLOC_OK;
 
 	FUZZ_CHECK(ours || (options.flags & QALLOC_CREATE) != 0);
+	is_as_asked(map, &options, ours);
 	rough_run(map, fd, &options, &image.program, false);
 	for (uint32_t i = 0; ours && i < HDR_BYTES; i += 8)
 		FUZZ_CHECK(file_get(i) == get_le(before + i, 8));

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct qalloc_options options = {
 		.size = sizeof(options),
 		.flags = QALLOC_CREATE |
-	                 ((image.options & OPEN_ZERO_ON_FREE) != 0 ? QALLOC_ZERO_ON_FREE : 0),
+			 ((image.options & OPEN_ZERO_ON_FREE) != 0 ? QALLOC_ZERO_ON_FREE : 0),
 		.addr = (void *)(uintptr_t)0x520000000000,
 		.kind = is_static ? QALLOC_STATIC : QALLOC_DYNAMIC,
 		.streams = streams[chosen % 4],
@@ -29,10 +29,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fake_begin((image.control & CONTROL_NO_SPACE) != 0);
 	if (is_static) {
 		options.itemsize = items[chosen / 4 % 12];
-		options.filesize =
-			qalloc_statmap_filesize(options.itemsize, 1 + chosen / 64 % 300, options.streams);
+		options.filesize = qalloc_statmap_filesize(options.itemsize, 1 + chosen / 64 % 300,
+							   options.streams);
 	} else {
-		options.filesize = qalloc_dynmap_filesize(1 + chosen / 4 % (256 << 10), options.streams);
+		options.filesize =
+			qalloc_dynmap_filesize(1 + chosen / 4 % (256 << 10), options.streams);
 	}
 	call_enter((uint64_t)options.filesize);
 	void *map = qalloc_openfd(fd, &options);

@@ -137,7 +137,8 @@ static void file_begin(uint64_t size, bool holes)
 	if (file.fd < 0) {
 		file.fd = memfd_create("fuzz", MFD_CLOEXEC);
 		FUZZ_CHECK(file.fd >= 0 && fchmod(file.fd, 0600) == 0);
-		file.window = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
+		file.window =
+			mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
 		FUZZ_CHECK(file.window != MAP_FAILED);
 	}
 	/* The library may have changed the size, or put something behind the window. */

@@ -15,6 +15,7 @@
 
 #define EDGE 64u
 #define STEPS_MAX 200u
+#define FILLED_MAX ((uint64_t)4 << 20)
 
 struct model model;
 static int misuse_seen;
@@ -63,10 +64,13 @@ void live_add(void *block, uint64_t size, uint64_t usable)
 
 	FUZZ_CHECK(rel < model.m->geo.data_end - model.m->geo.data_off);
 	FUZZ_CHECK(size <= usable && usable <= model.m->geo.data_end - model.m->geo.data_off - rel);
-	FUZZ_CHECK(rel % (model.m->geo.items == 0 || model.m->geo.item_bytes % 16 == 0 ? 16 : 8) == 0);
+	FUZZ_CHECK(rel % (model.m->geo.items == 0 || model.m->geo.item_bytes % 16 == 0 ? 16 : 8) ==
+		   0);
 	FUZZ_CHECK(!live_overlaps(block, usable));
-	*l = (struct live){.at = block, .size = size, .usable = usable,
-	                   .seed = (uint8_t)(fake.chance++ * 37 + 1)};
+	*l = (struct live){.at = block,
+			   .size = size,
+			   .usable = usable,
+			   .seed = (uint8_t)(fake.chance++ * 37 + 1)};
 	fill(l);
 	model.count++;
 }
@@ -112,6 +116,8 @@ static void op_allocate(uint8_t op)
 
 	if (model.count == LIVE_MAX)
 		return;
+	if ((op & 12) == 4 && size > FILLED_MAX && size <= model.m->geo.data_end)
+		size %= FILLED_MAX;
 	call_enter(size + align);
 	switch (op & 12) {
 	case 4:
@@ -150,7 +156,7 @@ static void refused_free(void)
 	int error = expect_failure();
 
 	FUZZ_CHECK((error == QALLOC_EBUSY && (model.busy || model.held > 0)) ||
-	           (error == QALLOC_ENOSPACE && fake.ran_full));
+		   (error == QALLOC_ENOSPACE && fake.ran_full));
 }
 
 static void op_free(uint8_t op)
@@ -222,13 +228,14 @@ static void op_misuse(uint8_t op)
 			wanted = QALLOC_EINTERIOR;
 		break;
 	case 2:
-		block = (uint8_t *)(uintptr_t)(model.m->base +
-		                               ((at & 1) != 0 ? g->data_end + at / 2 : at / 2 % g->data_off));
+		block = (uint8_t *)(uintptr_t)(model.m->base + ((at & 1) != 0
+									? g->data_end + at / 2
+									: at / 2 % g->data_off));
 		wanted = QALLOC_EWILD;
 		break;
 	default:
 		block = (uint8_t *)(uintptr_t)(model.m->base + g->data_off +
-		                               at * 8 % (g->data_end - g->data_off));
+					       at * 8 % (g->data_end - g->data_off));
 		break;
 	}
 	if (block == NULL)
@@ -244,6 +251,8 @@ static void op_realloc(uint8_t op)
 {
 	uint64_t size = take_size(model.in, model.m);
 
+	if (size > FILLED_MAX && size <= model.m->geo.data_end)
+		size %= FILLED_MAX;
 	if (model.count == 0 || (op & 7) == 0) {
 		call_enter(size);
 		FUZZ_CHECK(qalloc_tryfree(NULL, model.map) == 0);

@@ -14,7 +14,7 @@
 
 struct live {
 	uint8_t *at;
-	uint64_t size;   /* asked for, and filled */
+	uint64_t size; /* asked for, and filled */
 	uint64_t usable;
 	uint8_t seed;
 };
@@ -26,11 +26,11 @@ struct model {
 	struct input *in;
 	struct live live[LIVE_MAX];
 	uint32_t count;
-	void *gone[GONE_MAX]; /* freed some time ago */
+	void *gone[GONE_MAX];       /* freed some time ago */
 	uint64_t root[ROOTS_KNOWN]; /* 0: absent, 1: NULL, else an address */
 	uint32_t roots;
-	bool busy;      /* a lock may be held for ever, from the beginning */
-	uint32_t held;  /* locks that the program made somebody hold */
+	bool busy;     /* a lock may be held for ever, from the beginning */
+	uint32_t held; /* locks that the program made somebody hold */
 	uint64_t held_at[4];
 	bool readonly;
 };

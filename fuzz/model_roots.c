@@ -69,14 +69,15 @@ static void root_now(uint32_t i, const void *value)
 
 static void set(uint32_t i, void *value, const bool *matches)
 {
-	void *expected = matches == NULL || *matches ? value_of(i)
-	                                             : (void *)(uintptr_t)(model.m->base + model.m->geo.data_off + 1);
+	void *expected = matches == NULL || *matches
+				 ? value_of(i)
+				 : (void *)(uintptr_t)(model.m->base + model.m->geo.data_off + 1);
 	bool agrees = expected == value_of(i);
 	int result;
 
 	call_enter(0);
 	result = matches == NULL ? qalloc_setroot(model.map, name_of(i), value)
-	                         : qalloc_casroot(model.map, name_of(i), expected, value);
+				 : qalloc_casroot(model.map, name_of(i), expected, value);
 	if (result == 0) {
 		expect_success();
 		FUZZ_CHECK(agrees);

@@ -37,7 +37,9 @@ bool map_is_full(uint64_t size, uint64_t align)
 {
 	const struct geo *g = &model.m->geo;
 	uint64_t spans = (size + g->span_bytes - 1) / g->span_bytes, run = 0;
-	bool large = g->items == 0 && (align <= 16 ? class_of(size) : class_aligned(size, align, g->classes)) >= g->classes;
+	bool large = g->items == 0 &&
+		     (align <= 16 ? class_of(size) : class_aligned(size, align, g->classes)) >=
+			     g->classes;
 
 	if (g->items != 0)
 		return model.count == g->items;
@@ -127,8 +129,8 @@ static void die_taking(void)
 	if (stores > 0) {
 		/* It was complete: a block that nobody knows of, but live. */
 		file_put(word_off(first), span_word_run(length));
-		live_add((void *)(uintptr_t)(model.m->base + g->data_off + first * g->span_bytes), 64,
-		         length * g->span_bytes);
+		live_add((void *)(uintptr_t)(model.m->base + g->data_off + first * g->span_bytes),
+			 64, length * g->span_bytes);
 	}
 }
 
@@ -143,7 +145,7 @@ static void die_freeing(void)
 	if (g->items != 0 || model.count == 0 || file_get(STATE_POOL) != 0)
 		return;
 	first = (uint64_t)(model.live[i].at - (uint8_t *)(uintptr_t)(model.m->base + g->data_off)) /
-	        g->span_bytes;
+		g->span_bytes;
 	length = span_word_length(file_get(word_off(first)));
 	if (length == 0)
 		return;

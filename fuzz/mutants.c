@@ -124,9 +124,10 @@ static void operands(size_t from, size_t to)
 		}
 		depth += (text[i] == '{') - (text[i] == '}');
 		/* An expression ends here; whatever comes next is another one. */
-		if (depth == 0 && (text[i] == '?' || text[i] == ':' || text[i] == ';' ||
-		                   text[i] == ',' || (text[i] == '=' && text[i + 1] != '=' &&
-		                                      strchr("=!<>", text[i - 1]) == NULL))) {
+		if (depth == 0 &&
+		    (text[i] == '?' || text[i] == ':' || text[i] == ';' || text[i] == ',' ||
+		     (text[i] == '=' && text[i + 1] != '=' &&
+		      strchr("=!<>", text[i - 1]) == NULL))) {
 			if (op != 0)
 				add(start, i, op == '&');
 			start = i + 1;
@@ -201,14 +202,14 @@ static void write_out(const char *in, const char *out, const char *list, unsigne
 		for (size_t k = count; k-- > 0;) {
 			if (sites[k].from == i)
 				fprintf(o, "(mutant(%u) ? %d : (", first + (unsigned)k,
-				        sites[k].neutral);
+					sites[k].neutral);
 		}
 		if (i < length)
 			fputc(text[i], o);
 	}
 	for (size_t k = 0; k < count; k++) {
 		fprintf(l, "%u %s:%u %s ", first + (unsigned)k, in, line_of(sites[k].from),
-		        sites[k].neutral ? "true" : "false");
+			sites[k].neutral ? "true" : "false");
 		for (size_t i = sites[k].from; i < sites[k].to; i++)
 			fputc(isspace((unsigned char)text[i]) ? ' ' : text[i], l);
 		fputc('\n', l);

@@ -20,31 +20,83 @@ struct field {
 };
 
 static const struct field header_fields[] = {
-	{HDR_MAGIC, 8},      {HDR_VERSION, 4},   {HDR_ENDIAN, 2},    {HDR_POINTER_BITS, 2},
-	{HDR_COMPAT, 8},     {HDR_RO_COMPAT, 8}, {HDR_INCOMPAT, 8},  {HDR_KIND, 4},
-	{HDR_STREAMS, 4},    {HDR_FILE_SIZE, 8}, {HDR_BASE, 8},      {HDR_ITEM_SIZE, 8},
-	{HDR_FLAGS, 8},      {HDR_UUID, 8},      {HDR_CREATED, 8},   {HDR_RESERVED, 1},
-	{HDR_CRC - 1, 1},    {HDR_CRC, 4},       {HDR_STREAMS, 4},   {HDR_FILE_SIZE, 8},
-	{HDR_BASE, 8},       {HDR_ITEM_SIZE, 8},
+	{HDR_MAGIC, 8},   {HDR_VERSION, 4},   {HDR_ENDIAN, 2},   {HDR_POINTER_BITS, 2},
+	{HDR_COMPAT, 8},  {HDR_RO_COMPAT, 8}, {HDR_INCOMPAT, 8}, {HDR_KIND, 4},
+	{HDR_STREAMS, 4}, {HDR_FILE_SIZE, 8}, {HDR_BASE, 8},     {HDR_ITEM_SIZE, 8},
+	{HDR_FLAGS, 8},   {HDR_UUID, 8},      {HDR_CREATED, 8},  {HDR_RESERVED, 1},
+	{HDR_CRC - 1, 1}, {HDR_CRC, 4},       {HDR_STREAMS, 4},  {HDR_FILE_SIZE, 8},
+	{HDR_BASE, 8},    {HDR_ITEM_SIZE, 8},
 };
 
 static const struct field state_fields[] = {
-	{STATE_DIRTY, 8},        {STATE_BOOT_ID, 8},   {STATE_FRONTIER, 8},    {STATE_TRIMS, 8},
-	{STATE_FREE_HINT, 8},    {STATE_POOL, 8},      {STATE_POOL + 8, 4},    {STATE_INTENT, 8},
-	{STATE_INTENT + 8, 8},   {STATE_INTENT + 16, 8}, {STATE_ROOTS, 8},     {STATE_ROOTS + 8, 4},
-	{ROOTS_OFF, 8},          {ROOTS_OFF + ROOT_VALUE, 8}, {ROOTS_OFF + ROOT_STATE, 8},
-	{ROOTS_OFF + 64, 8},     {ROOTS_OFF + 64 + ROOT_VALUE, 8}, {ROOTS_OFF + 64 + ROOT_STATE, 8},
-	{SLOTS_OFF, 4},          {SLOTS_OFF + SLOT_BYTES, 4}, {STREAMS_OFF, 8}, {STREAMS_OFF + 8, 4},
-	{STREAMS_OFF + STREAM_CURSORS, 4}, {STREAMS_OFF + STREAM_CURSORS + 4, 4},
-	{STREAMS_OFF + STREAM_BYTES, 8}, {STREAMS_OFF + STREAM_BYTES + STREAM_CURSORS, 8},
+	{STATE_DIRTY, 8},
+	{STATE_BOOT_ID, 8},
+	{STATE_FRONTIER, 8},
+	{STATE_TRIMS, 8},
+	{STATE_FREE_HINT, 8},
+	{STATE_POOL, 8},
+	{STATE_POOL + 8, 4},
+	{STATE_INTENT, 8},
+	{STATE_INTENT + 8, 8},
+	{STATE_INTENT + 16, 8},
+	{STATE_ROOTS, 8},
+	{STATE_ROOTS + 8, 4},
+	{ROOTS_OFF, 8},
+	{ROOTS_OFF + ROOT_VALUE, 8},
+	{ROOTS_OFF + ROOT_STATE, 8},
+	{ROOTS_OFF + 64, 8},
+	{ROOTS_OFF + 64 + ROOT_VALUE, 8},
+	{ROOTS_OFF + 64 + ROOT_STATE, 8},
+	{SLOTS_OFF, 4},
+	{SLOTS_OFF + SLOT_BYTES, 4},
+	{STREAMS_OFF, 8},
+	{STREAMS_OFF + 8, 4},
+	{STREAMS_OFF + STREAM_CURSORS, 4},
+	{STREAMS_OFF + STREAM_CURSORS + 4, 4},
+	{STREAMS_OFF + STREAM_BYTES, 8},
+	{STREAMS_OFF + STREAM_BYTES + STREAM_CURSORS, 8},
 };
 
 /* Values at which rules change their mind. */
 static const uint64_t edges[] = {
-	0, 1, 2, 3, 4, 7, 8, 15, 16, 63, 64, 65, 255, 256, 1024, 2048, 4095, 4096, 4097, 8192, 65535,
-	0x10000, 0x10001, 0x20000, 0x30000, 0x40000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000,
-	0x110000000000, 0x510000100000, 0x550000000000, 0x555555550000, 0x7FFFFFFF0000,
-	QALLOC_FILESIZE_MAX, INT64_MAX, UINT64_MAX,
+	0,
+	1,
+	2,
+	3,
+	4,
+	7,
+	8,
+	15,
+	16,
+	63,
+	64,
+	65,
+	255,
+	256,
+	1024,
+	2048,
+	4095,
+	4096,
+	4097,
+	8192,
+	65535,
+	0x10000,
+	0x10001,
+	0x20000,
+	0x30000,
+	0x40000,
+	0x7FFFFFFF,
+	0x80000000,
+	0xFFFFFFFF,
+	0x100000000,
+	0x110000000000,
+	0x510000100000,
+	0x550000000000,
+	0x555555550000,
+	0x7FFFFFFF0000,
+	QALLOC_FILESIZE_MAX,
+	INT64_MAX,
+	UINT64_MAX,
 };
 
 static uint64_t state;
@@ -140,10 +192,10 @@ static uint64_t get(const struct parts *p, uint64_t off, unsigned width)
 static bool geometry(const struct parts *p, struct geo *g)
 {
 	struct params q = {.file_size = get(p, HDR_FILE_SIZE, 8),
-	                   .base = 0x510000000000,
-	                   .item_size = get(p, HDR_ITEM_SIZE, 8),
-	                   .kind = (uint32_t)get(p, HDR_KIND, 4),
-	                   .streams = (uint32_t)get(p, HDR_STREAMS, 4)};
+			   .base = 0x510000000000,
+			   .item_size = get(p, HDR_ITEM_SIZE, 8),
+			   .kind = (uint32_t)get(p, HDR_KIND, 4),
+			   .streams = (uint32_t)get(p, HDR_STREAMS, 4)};
 
 	return params_check(&q) == QALLOC_OK && geo_compute(&q, g) == QALLOC_OK;
 }
@@ -196,7 +248,9 @@ static void mutate_span(struct parts *p)
 
 	switch (chance(4)) {
 	case 0:
-		put(p, g.pairs_off + (span * g.span_pairs + chance(g.span_pairs)) * PAIR_BYTES + 8 * chance(2),
+		put(p,
+		    g.pairs_off + (span * g.span_pairs + chance(g.span_pairs)) * PAIR_BYTES +
+			    8 * chance(2),
 		    8, edge_value(get(p, g.pairs_off + span * g.span_pairs * PAIR_BYTES, 8)));
 		break;
 	case 1:
@@ -224,6 +278,10 @@ static void mutate_intent(struct parts *p)
 static void mutate_program(struct parts *p, havoc_fn *havoc)
 {
 	size_t most = p->room - p->program;
+
+	/* The engine reads before it looks at the room. */
+	if (most < 16 || p->size - p->program > 1024)
+		return;
 	size_t size = havoc(p->data + p->program, p->size - p->program, most < 1024 ? most : 1024);
 
 	p->size = p->program + size;
@@ -313,7 +371,7 @@ size_t mutate_input(uint8_t *data, size_t size, size_t room, uint32_t seed, havo
 }
 
 size_t splice_inputs(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size, uint8_t *out,
-                     size_t room, uint32_t seed)
+		     size_t room, uint32_t seed)
 {
 	if (a_size < PREFIX_BYTES || b_size < PREFIX_BYTES || a_size + b_size > room)
 		return 0;

@@ -16,6 +16,6 @@ size_t mutate_input(uint8_t *data, size_t size, size_t room, uint32_t seed, havo
 
 /* The header and patches of one, and those and the program of the other.  The size. */
 size_t splice_inputs(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size, uint8_t *out,
-                     size_t room, uint32_t seed);
+		     size_t room, uint32_t seed);
 
 #endif

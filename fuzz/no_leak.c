@@ -44,7 +44,8 @@ static int use(void *map)
 
 	for (size_t i = 0; i < 40; i++) {
 		mark_everything();
-		blocks[i] = i % 2 != 0 ? qalloc_calloc(map, 1, i * 100) : qalloc_malloc(map, i * 100);
+		blocks[i] =
+			i % 2 != 0 ? qalloc_calloc(map, 1, i * 100) : qalloc_malloc(map, i * 100);
 		if (blocks[i] == NULL)
 			return stop("malloc");
 		memset(blocks[i], 0, i * 100);
@@ -70,10 +71,10 @@ static int try(uint64_t flags)
 {
 	static uint8_t bytes[FILE_BYTES];
 	struct qalloc_options options = {.size = sizeof(options),
-	                                 .flags = QALLOC_CREATE | flags,
-	                                 .kind = QALLOC_DYNAMIC,
-	                                 .filesize = FILE_BYTES,
-	                                 .streams = 3};
+					 .flags = QALLOC_CREATE | flags,
+					 .kind = QALLOC_DYNAMIC,
+					 .filesize = FILE_BYTES,
+					 .streams = 3};
 	int fd = memfd_create("no_leak", MFD_CLOEXEC);
 
 	if (fd < 0 || fchmod(fd, 0600) != 0)

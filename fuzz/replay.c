@@ -74,7 +74,6 @@ static int run_path(const char *path)
 	return failed;
 }
 
-
 static void on_abort(int number)
 {
 	if (write(STDERR_FILENO, "input: ", 7) > 0 &&

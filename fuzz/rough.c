@@ -18,6 +18,7 @@
 #define STEPS_MAX 64u
 #define REOPENS_MAX 2u
 #define LOOKS_MAX 4u
+#define FILLED_MAX ((size_t)4 << 20)
 
 static struct rough {
 	void *map;
@@ -26,14 +27,18 @@ static struct rough {
 	const struct qalloc_options *options;
 	struct input *in;
 	void *blocks[BLOCKS];
-	uint64_t base, start, end;   /* of the data area */
+	uint64_t base, start, end; /* of the data area */
 	uint64_t visits;
 	uint32_t steps, reopens, looks;
 	bool hostile;
 } r;
 
-static const char *const names[] = {"a", "b", "root", "", "01234567890123456789012345678901234567890123456",
-                                    "012345678901234567890123456789012345678901234567"};
+static const char *const names[] = {"a",
+				    "b",
+				    "root",
+				    "",
+				    "01234567890123456789012345678901234567890123456",
+				    "012345678901234567890123456789012345678901234567"};
 
 static const char *take_name(void)
 {
@@ -114,9 +119,10 @@ static uint64_t take_word(void)
 
 static uint64_t take_place(void)
 {
-	static const uint16_t state[] = {STATE_DIRTY,     STATE_BOOT_ID,    STATE_FRONTIER,   STATE_TRIMS,
-	                                 STATE_FREE_HINT, STATE_POOL,       STATE_POOL + 8,   STATE_INTENT,
-	                                 STATE_INTENT + 8, STATE_INTENT + 16, STATE_ROOTS, STATE_ROOTS + 8};
+	static const uint16_t state[] = {STATE_DIRTY,       STATE_BOOT_ID,   STATE_FRONTIER,
+					 STATE_TRIMS,       STATE_FREE_HINT, STATE_POOL,
+					 STATE_POOL + 8,    STATE_INTENT,    STATE_INTENT + 8,
+					 STATE_INTENT + 16, STATE_ROOTS,     STATE_ROOTS + 8};
 	const struct geo *g = &r.m->geo;
 	uint8_t how = take_u8(r.in);
 	uint64_t n = how & 31;
@@ -130,7 +136,8 @@ static uint64_t take_place(void)
 	case 3:
 		return g->words_off + n % g->spans * 8;
 	case 4:
-		return g->pairs_off + n % g->spans * g->span_pairs * PAIR_BYTES + take_u8(r.in) % 32 * 8;
+		return g->pairs_off + n % g->spans * g->span_pairs * PAIR_BYTES +
+		       take_u8(r.in) % 32 * 8;
 	case 5:
 		return ROOTS_OFF + n / 8 * ROOT_BYTES + n % 8 * 8;
 	case 6:
@@ -179,6 +186,9 @@ static void op_allocate(uint8_t op)
 	size_t align = (size_t)1 << (op & 3) * 7;
 	void *block = NULL;
 
+	/* Whoever asks for gigabytes of zeros gets them, and waits. */
+	if ((op & 4) != 0 && size > FILLED_MAX && size <= r.end - r.start)
+		size %= FILLED_MAX;
 	call_enter(size);
 	switch (op >> 2 & 3) {
 	case 0:
@@ -280,7 +290,8 @@ static void op_look(uint8_t op)
 	case 2:
 	case 3:
 		result = qalloc_check(r.map, report, &found);
-		FUZZ_CHECK(result == 0 ? found == 0 : found > 0 || qalloc_error() != QALLOC_ECORRUPT);
+		FUZZ_CHECK(result == 0 ? found == 0
+				       : found > 0 || qalloc_error() != QALLOC_ECORRUPT);
 		expect(result == 0);
 		break;
 	case 4:
@@ -370,7 +381,7 @@ static void ignore_misuse(void *map, void *block, int error, void *arg)
 }
 
 void rough_run(void *map, int fd, const struct qalloc_options *options, struct input *program,
-               bool hostile)
+	       bool hostile)
 {
 	r = (struct rough){.fd = fd, .options = options, .in = program, .hostile = hostile};
 	opened(map);

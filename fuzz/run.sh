@@ -18,7 +18,7 @@ run_libfuzzer() {
 	: >"$out/$h.log"
 	while left=$((end - SECONDS)) && [ "$left" -gt 0 ]; do
 		build/fuzz/fuzz_"$h" -max_total_time="$left" -dict=fuzz/dictionary.txt -timeout=25 \
-			-max_len=8192 -print_final_stats=1 -rss_limit_mb=4096 \
+			-max_len=8192 -print_final_stats=1 -rss_limit_mb=4096 -report_slow_units=60 \
 			-artifact_prefix="$out/findings/$h-" "$out/corpus/$h" "corpus/$h" \
 			corpus/regressions >>"$out/$h.log" 2>&1
 	done
@@ -36,7 +36,8 @@ run_afl() {
 }
 
 last_line() {
-	tr '\r' '\n' <"$out/$1.log" 2>/dev/null | grep -aE '^#[0-9]+|execs? speed|corpus count' |
+	[ -f "$out/$1.log" ] || return 0
+	tr "\r" "\n" <"$out/$1.log" | grep -aE '^#[0-9]+|execs? speed|corpus count' |
 		tail -n 1 | cut -c1-80
 }
 

@@ -257,7 +257,7 @@ void *qalloc_realloc(void *map, void *block, size_t size)
 size_t qalloc_usable_size(void *map, const void *block)
 {
 	struct map *m = map_of(map);
-	struct block b;
+	struct block b = {0};
 
 	if (m == NULL || (m->readonly ? resolve_readonly : resolve)(m, block, &b) != 0) {
 		return 0;

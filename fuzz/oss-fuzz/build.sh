@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Builds the fuzz targets the way OSS-Fuzz wants them: CC, CFLAGS, LIB_FUZZING_ENGINE and OUT come
 # from its environment.  Tried locally with:
-#   OUT=/tmp/out CC=clang CFLAGS='-O1 -g -fsanitize=address,fuzzer-no-link' \
+#   OUT=build/oss-fuzz CC=clang CFLAGS='-O1 -g -fsanitize=address,fuzzer-no-link' \
 #     LIB_FUZZING_ENGINE=-fsanitize=fuzzer fuzz/oss-fuzz/build.sh
 cd "$(dirname "$0")/../.."
 : "${CC:=clang}" "${CFLAGS:=-O1 -g}" "${LIB_FUZZING_ENGINE:=-fsanitize=fuzzer}" "${OUT:=build/oss-fuzz}"

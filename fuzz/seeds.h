@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How seeds are made: seeds.c has the maps and programs, seeds_rules.c one seed for each rule.
+ */
+#ifndef QALLOC_FUZZ_SEEDS_H
+#define QALLOC_FUZZ_SEEDS_H
+
+#include "fuzz.h"
+
+#define BASE UINT64_C(0x510000100000)
+#define SEED_MAX ((size_t)64 << 10)
+#define DEAD UINT64_C(0x0000000500100001)
+
+struct seed {
+	uint8_t bytes[SEED_MAX];
+	size_t size;
+};
+
+struct seed begin(uint8_t control, uint8_t options, uint64_t file_size);
+void patch(struct seed *s, uint64_t off, const void *bytes, size_t count);
+void patch_word(struct seed *s, uint64_t off, uint64_t value);
+void program(struct seed *s, const void *bytes, size_t count);
+void program_everything(struct seed *s);
+void program_modelled(struct seed *s);
+void write_seed(const struct seed *s, const char *harness, const char *name);
+
+/* A map of these parameters, in the one file; what the file holds as patches; to all that take maps. */
+struct qalloc_options shape(uint64_t kind, uint64_t size, uint64_t item, uint64_t streams);
+struct map *create(const struct qalloc_options *options);
+void dump(struct seed *s, uint64_t size);
+void write_map(const struct seed *image, const char *name);
+
+/* Parameters without a fault. */
+struct params sound(bool is_static);
+
+/* ---- seeds_rules.c ------------------------------------------------------- */
+
+void header_seeds(void);
+void geometry_seeds(void);
+void open_seeds(void);
+void state_seeds(void);
+
+#endif

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One seed for each rule on a header, for each way to open a file, and for each rule on the state.
+ */
+#include "seeds.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- The header's rules ----------------------------------------------------- */
+
+struct field {
+	const char *name;
+	unsigned off, width;
+	uint64_t value;
+	bool is_static;
+	uint8_t control;
+};
+
+static const struct field broken[] = {
+	{"magic", 0, 8, 0x0A1A0A0D43414C51, false, CONTROL_REPAIR},
+	{"magic-one-bit", 7, 1, 0x1B, false, CONTROL_REPAIR},
+	{"version-0", HDR_VERSION, 4, 0, false, CONTROL_REPAIR},
+	{"version-2", HDR_VERSION, 4, 2, false, CONTROL_REPAIR},
+	{"byte-order", HDR_ENDIAN, 2, 0x0201, false, CONTROL_REPAIR},
+	{"pointer-32", HDR_POINTER_BITS, 2, 32, false, CONTROL_REPAIR},
+	{"compat-unknown-is-fine", HDR_COMPAT, 8, UINT64_MAX, false, CONTROL_REPAIR},
+	{"ro-compat-unknown", HDR_RO_COMPAT, 8, 4, false, CONTROL_REPAIR},
+	{"incompat-unknown", HDR_INCOMPAT, 8, 1, false, CONTROL_REPAIR},
+	{"sizes-no-items", HDR_CREATED, 8, 0, true, CONTROL_REPAIR},
+	{"sizes-too-many-items", HDR_CREATED, 8, UINT64_C(1) << 44, true, CONTROL_REPAIR},
+	{"sizes-over-limit", HDR_CREATED, 8, UINT64_MAX, false, CONTROL_REPAIR},
+	{"read-short", HDR_CREATED, 8, 1, false, CONTROL_REPAIR | CONTROL_NO_SPACE},
+	{"checksum", HDR_CRC, 4, 0, false, 0},
+	{"checksum-of-another-field", HDR_CREATED, 8, 1, false, 0},
+	{"reserved-first", HDR_RESERVED, 1, 1, false, CONTROL_REPAIR},
+	{"reserved-last", HDR_CRC - 1, 1, 128, false, CONTROL_REPAIR},
+	{"kind-0", HDR_KIND, 4, 0, false, CONTROL_REPAIR},
+	{"kind-3", HDR_KIND, 4, 3, true, CONTROL_REPAIR},
+	{"kind-high-bits", HDR_KIND, 4, 0x80000001, true, CONTROL_REPAIR},
+	{"flags-unknown", HDR_FLAGS, 8, 2, false, CONTROL_REPAIR},
+	{"flags-high", HDR_FLAGS, 8, UINT64_C(1) << 63, false, CONTROL_REPAIR},
+	{"file-size-0", HDR_FILE_SIZE, 8, 0, false, CONTROL_REPAIR},
+	{"file-size-one-less", HDR_FILE_SIZE, 8, 262143, false, CONTROL_REPAIR},
+	{"file-size-one-more", HDR_FILE_SIZE, 8, 262145, false, CONTROL_REPAIR},
+	{"file-size-over-limit", HDR_FILE_SIZE, 8, (UINT64_C(1) << 46) + 1, false, CONTROL_REPAIR},
+	{"file-size-max", HDR_FILE_SIZE, 8, UINT64_MAX, false, CONTROL_REPAIR},
+	{"item-size-0", HDR_ITEM_SIZE, 8, 0, true, CONTROL_REPAIR},
+	{"item-size-dynamic", HDR_ITEM_SIZE, 8, 8, false, CONTROL_REPAIR},
+	{"item-size-over-limit", HDR_ITEM_SIZE, 8, (UINT64_C(1) << 46) + 1, true, CONTROL_REPAIR},
+	{"item-size-max", HDR_ITEM_SIZE, 8, UINT64_MAX, true, CONTROL_REPAIR},
+	{"item-size-wraps-when-rounded", HDR_ITEM_SIZE, 8, UINT64_MAX - 3, true, CONTROL_REPAIR},
+	{"item-size-over-data", HDR_ITEM_SIZE, 8, 65537, true, CONTROL_REPAIR},
+	{"item-size-just-fits", HDR_ITEM_SIZE, 8, 65536, true, CONTROL_REPAIR},
+	{"streams-0", HDR_STREAMS, 4, 0, false, CONTROL_REPAIR},
+	{"streams-4097", HDR_STREAMS, 4, 4097, false, CONTROL_REPAIR},
+	{"streams-max", HDR_STREAMS, 4, UINT32_MAX, false, CONTROL_REPAIR},
+	{"streams-4096-leave-no-span", HDR_STREAMS, 4, 4096, false, CONTROL_REPAIR},
+	{"address-null", HDR_BASE, 8, 0, false, CONTROL_REPAIR},
+	{"address-unaligned", HDR_BASE, 8, BASE + 4096, false, CONTROL_REPAIR},
+	{"address-low", HDR_BASE, 8, 4096, false, CONTROL_REPAIR},
+	{"address-kernel", HDR_BASE, 8, UINT64_C(0xFFFF800000000000), false, CONTROL_REPAIR},
+	{"address-at-end", HDR_BASE, 8, ADDR_END, false, CONTROL_REPAIR},
+	{"address-wraps", HDR_BASE, 8, ADDR_END - 0x40000, false, CONTROL_REPAIR},
+	{"address-guard-wraps", HDR_BASE, 8, ADDR_END - 0x40000 - 1 + 1, true, CONTROL_REPAIR},
+	{"address-taken", HDR_BASE, 8, 0x600000000000, false, CONTROL_REPAIR},
+};
+
+struct params sound(bool is_static)
+{
+	return (struct params){.file_size = 262144,
+			       .base = BASE,
+			       .item_size = is_static ? 40 : 0,
+			       .created = 1000000000,
+			       .uuid = {1, 2},
+			       .kind = is_static ? QALLOC_STATIC : QALLOC_DYNAMIC,
+			       .streams = 1};
+}
+
+static void write_header(const struct seed *image, const char *name)
+{
+	struct seed s = *image;
+
+	write_seed(&s, "header", name);
+	program_everything(&s);
+	write_seed(&s, "loadmap", name);
+}
+
+void header_seeds(void)
+{
+	uint8_t header[HDR_BYTES];
+
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		const struct field *f = &broken[i];
+		struct params p = sound(f->is_static);
+		struct seed s = begin(f->control, 0, p.file_size);
+
+		hdr_encode(&p, header);
+		put_le(header + f->off, f->width, f->value);
+		patch(&s, 0, header, sizeof(header));
+		write_header(&s, f->name);
+	}
+
+	static const uint64_t sizes[] = {0,      1,      255,    256,    4096,  65536,
+					 196607, 196608, 196615, 200703, 200704};
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		for (int is_static = 0; is_static < 2; is_static++) {
+			struct params p = sound(is_static);
+			char name[64];
+
+			p.file_size = sizes[i];
+			struct seed s = begin(CONTROL_REPAIR | CONTROL_HOLES, 0, p.file_size);
+
+			hdr_encode(&p, header);
+			patch(&s, 0, header, sizeof(header));
+			snprintf(name, sizeof(name), "size-%s-%u", is_static ? "static" : "dynamic",
+				 (unsigned)sizes[i]);
+			write_header(&s, name);
+		}
+	}
+}
+
+/* Parameters for the geometry: from the smallest to the largest. */
+void geometry_seeds(void)
+{
+	static const uint64_t sizes[] = {300000, 1 << 20, 17 << 20, UINT64_C(1) << 32,
+					 UINT64_C(1) << 46};
+	static const uint64_t items[] = {0, 1, 8, 64, 4096, UINT64_C(1) << 33, 1 << 20};
+	static const uint32_t streams[] = {1, 64, 4096};
+	uint8_t header[HDR_BYTES];
+	char name[64];
+
+	for (unsigned i = 0; i < 5 * 7 * 3; i++) {
+		struct params p = sound(items[i / 5 % 7] != 0);
+
+		p.file_size = sizes[i % 5];
+		p.item_size = items[i / 5 % 7];
+		p.streams = streams[i / 35];
+		p.base = UINT64_C(0x110000000000);
+		p.created = 1 + i * 997;
+		struct seed s = begin(CONTROL_REPAIR, 0, p.file_size);
+
+		hdr_encode(&p, header);
+		patch(&s, 0, header, sizeof(header));
+		snprintf(name, sizeof(name), "geometry-%u-%u-%u", i % 5, i / 5 % 7, p.streams);
+		write_seed(&s, "header", name);
+	}
+}
+
+/* ---- Opening ------------------------------------------------------------------ */
+
+static void open_seed(const char *name, uint8_t options, uint64_t size, const void *bytes,
+		      size_t count, uint64_t off)
+{
+	struct seed s = begin(CONTROL_HOLES, options, size);
+
+	if (count > 0)
+		patch(&s, off, bytes, count);
+	program_everything(&s);
+	write_seed(&s, "loadmap", name);
+	if ((options & OPEN_CREATE) == 0 && count == HDR_BYTES)
+		write_seed(&s, "header", name);
+}
+
+void open_seeds(void)
+{
+	struct params p = sound(false);
+	uint8_t header[HDR_BYTES];
+
+	hdr_encode(&p, header);
+	open_seed("create-empty", OPEN_CREATE, 0, NULL, 0, 0);
+	open_seed("create-empty-static", OPEN_CREATE | OPEN_STATIC, 0, NULL, 0, 0);
+	open_seed("create-zero-on-free", OPEN_CREATE | OPEN_ZERO_ON_FREE, 0, NULL, 0, 0);
+	open_seed("create-all-hole", OPEN_CREATE, 262144, NULL, 0, 0);
+	open_seed("create-hole-of-other-size", OPEN_CREATE, 100, NULL, 0, 0);
+	open_seed("create-text", OPEN_CREATE, 12, "some\ntext\n\n\n", 12, 0);
+	open_seed("create-zeros-on-disk", OPEN_CREATE, 4096, "\0\0\0\0\0\0\0\0", 8, 0);
+	open_seed("create-data-behind", OPEN_CREATE, 262144, "x", 1, 200000);
+	open_seed("create-existing", OPEN_CREATE, p.file_size, header, HDR_BYTES, 0);
+	open_seed("create-exclusive", OPEN_CREATE | OPEN_EXCLUSIVE, 0, NULL, 0, 0);
+	open_seed("exclusive-alone", OPEN_EXCLUSIVE, p.file_size, header, HDR_BYTES, 0);
+	open_seed("create-readonly", OPEN_CREATE | OPEN_READONLY, 0, NULL, 0, 0);
+	open_seed("readonly", OPEN_READONLY, p.file_size, header, HDR_BYTES, 0);
+	open_seed("verify", OPEN_VERIFY, p.file_size, header, HDR_BYTES, 0);
+	open_seed("expect-other-kind", OPEN_EXPECT | OPEN_STATIC, p.file_size, header, HDR_BYTES,
+		  0);
+	open_seed("expect-other-streams", OPEN_EXPECT, p.file_size, header, HDR_BYTES, 0);
+	open_seed("expect-zero-on-free", OPEN_ZERO_ON_FREE, p.file_size, header, HDR_BYTES, 0);
+	p.ro_compat = 1;
+	hdr_encode(&p, header);
+	open_seed("ro-compat-readonly", OPEN_READONLY, p.file_size, header, HDR_BYTES, 0);
+	memcpy(header, HDR_MAGIC_CREATING, 8);
+	open_seed("creating", 0, p.file_size, header, HDR_BYTES, 0);
+	open_seed("create-unfinished", OPEN_CREATE, p.file_size, header, HDR_BYTES, 0);
+	open_seed("create-unfinished-short", OPEN_CREATE, HDR_BYTES, header, HDR_BYTES, 0);
+
+	struct seed s = begin(CONTROL_HOLES, OPEN_CREATE, p.file_size);
+
+	patch(&s, 0, header, HDR_BYTES);
+	patch(&s, 5000, "data", 4);
+	write_seed(&s, "loadmap", "create-unfinished-with-data");
+}
+
+/* ---- The state's rules ---------------------------------------------------------- */
+
+/* A map with small blocks, a run and a root, and then one or more words that are wrong. */
+struct wrong {
+	const char *name;
+	struct {
+		uint64_t off, value;
+	} words[7];
+};
+
+#define WORDS 0x12000u
+#define PAIRS 0x13000u
+#define RUN_WORD(n) (SPAN_RUN + ((uint64_t)(n) << 32))
+
+/* The pool's holder died inside this intent. */
+#define DIED(op, first, count)                                                                     \
+	{STATE_POOL, DEAD}, {STATE_INTENT, op}, {STATE_INTENT + 8, first},                         \
+		{STATE_INTENT + 16, count},                                                        \
+	{                                                                                          \
+		STATE_FRONTIER, 13                                                                 \
+	}
+
+static const struct wrong wrongs[] = {
+	{"word-free-with-class", {{WORDS, 0x0100}}},
+	{"word-unknown-state", {{WORDS, 4}}},
+	{"word-small-class-over", {{WORDS, 0x2801}}},
+	{"word-small-stream-over", {{WORDS, 0x00020001}}},
+	{"word-small-with-length", {{WORDS, UINT64_C(0x100000001)}}},
+	{"word-run-0", {{WORDS + 64, RUN_WORD(0)}}},
+	{"word-run-with-class", {{WORDS + 64, RUN_WORD(1) + 0x100}}},
+	{"word-run-over-end", {{WORDS + 64, RUN_WORD(9)}}},
+	{"word-run-max", {{WORDS + 64, RUN_WORD(UINT32_MAX)}}},
+	{"word-run-without-tails", {{WORDS + 64, RUN_WORD(8)}}},
+	{"word-run-of-one", {{WORDS + 64, RUN_WORD(1)}}},
+	{"word-tail-orphan", {{WORDS + 64, SPAN_TAIL}}},
+	{"word-tail-with-length", {{WORDS + 64, UINT64_C(0x100000003)}}},
+	{"words-overlapping-runs",
+	 {{WORDS + 64, RUN_WORD(3)}, {WORDS + 72, RUN_WORD(2)}, {WORDS + 80, SPAN_TAIL}}},
+	{"bits-free-live", {{PAIRS + 10 * 64, 5}}},
+	{"bits-free-equal", {{PAIRS + 10 * 64, 5}, {PAIRS + 10 * 64 + 8, 5}}},
+	{"bits-beyond", {{WORDS + 64, 0x1701}, {PAIRS + 8 * 64, UINT64_C(1) << 63}}},
+	{"bits-all",
+	 {{WORDS + 64, 1}, {PAIRS + 8 * 64, UINT64_MAX}, {PAIRS + 8 * 64 + 16, UINT64_MAX}}},
+	{"frontier-max", {{STATE_FRONTIER, UINT64_MAX}}},
+	{"frontier-low", {{STATE_FRONTIER, 1}}},
+	{"frontier-low-dead-pool",
+	 {{STATE_FRONTIER, 5}, {STATE_POOL, DEAD}, {STATE_INTENT, 2}, {STATE_INTENT + 8, 3}}},
+	{"free-hint-max", {{STATE_FREE_HINT, UINT64_MAX}}},
+	{"free-hint-last", {{STATE_FREE_HINT, 15}}},
+	{"dirty", {{STATE_DIRTY, 1}}},
+	{"dirty-this-boot",
+	 {{STATE_DIRTY, 1},
+	  {STATE_BOOT_ID, 0x0123456789ABCDEF},
+	  {STATE_BOOT_ID + 8, 0xFEDCBA9876543210}}},
+	{"pool-dead", {{STATE_POOL, DEAD}}},
+	{"pool-dead-take",
+	 {{STATE_POOL, DEAD}, {STATE_INTENT, 1}, {STATE_INTENT + 8, 8}, {STATE_INTENT + 16, 3}}},
+	{"pool-dead-free-max",
+	 {{STATE_POOL, DEAD},
+	  {STATE_INTENT, 2},
+	  {STATE_INTENT + 8, UINT64_MAX},
+	  {STATE_INTENT + 16, UINT64_MAX}}},
+	{"pool-dead-unknown-intent",
+	 {{STATE_POOL, DEAD}, {STATE_INTENT, 77}, {STATE_INTENT + 8, 1}, {STATE_INTENT + 16, 2}}},
+	{"pool-died-taking-0", {DIED(1, 10, 3)}},
+	{"pool-died-taking-1", {DIED(1, 10, 3), {WORDS + 12 * 8, SPAN_TAIL}}},
+	{"pool-died-taking-2",
+	 {DIED(1, 10, 3), {WORDS + 12 * 8, SPAN_TAIL}, {WORDS + 11 * 8, SPAN_TAIL}}},
+	{"pool-died-freeing-1",
+	 {DIED(2, 10, 3), {WORDS + 11 * 8, SPAN_TAIL}, {WORDS + 12 * 8, SPAN_TAIL}}},
+	{"pool-died-freeing-live", {DIED(2, 3, 3)}},
+	{"pool-died-freeing-inside", {DIED(2, 4, 2)}},
+	{"pool-died-nothing", {DIED(2, 4, 0)}},
+	{"pool-held-by-us", {{STATE_POOL, UINT64_C(0x0000000300000002)}}},
+	{"pool-dead-same-epoch", {{STATE_POOL, DEAD}, {SLOTS_OFF + 16, 5}}},
+	{"roots-dead", {{STATE_ROOTS, DEAD}}},
+	{"roots-held-by-us", {{STATE_ROOTS, UINT64_C(0x0000000300000002)}}},
+	{"stream-dead", {{STREAMS_OFF, DEAD}}},
+	{"stream-held-by-us", {{STREAMS_OFF, UINT64_C(0x0000000300000002)}}},
+	{"stream-held-by-nobody", {{STREAMS_OFF, UINT64_MAX}}},
+	{"stream-cursors",
+	 {{STREAMS_OFF + STREAM_CURSORS, UINT64_MAX}, {STREAMS_OFF + STREAM_CURSORS + 8, 15}}},
+	{"slot-epoch-max", {{SLOTS_OFF, UINT32_MAX}}},
+	{"root-value-in-metadata", {{ROOTS_OFF + ROOT_VALUE, 4096}}},
+	{"root-value-at-end", {{ROOTS_OFF + ROOT_VALUE, 262144}}},
+	{"root-value-max", {{ROOTS_OFF + ROOT_VALUE, UINT64_MAX}}},
+	{"root-without-name", {{ROOTS_OFF + 64 + ROOT_STATE, 1}}},
+	{"root-name-unterminated",
+	 {{ROOTS_OFF + 40, UINT64_MAX}, {ROOTS_OFF, UINT64_MAX}, {ROOTS_OFF + 8, UINT64_MAX}}},
+	{"root-name-not-padded", {{ROOTS_OFF + 32, 1}}},
+	{"root-twice", {{ROOTS_OFF + 64, 0x746F6F72}, {ROOTS_OFF + 64 + ROOT_STATE, 3}}},
+	{"root-generation-wraps",
+	 {{ROOTS_OFF + ROOT_STATE, UINT64_MAX}, {ROOTS_OFF + 64 + ROOT_STATE, UINT64_MAX - 1}}},
+};
+
+void state_seeds(void)
+{
+	static const uint16_t sizes[] = {16, 100, 16, 9000, 2048};
+	struct qalloc_options options = shape(QALLOC_DYNAMIC, 262144, 0, 2);
+	struct map *m = create(&options);
+	void *first = NULL;
+
+	FUZZ_CHECK(m->geo.words_off == WORDS && m->geo.pairs_off == PAIRS &&
+		   m->geo.span_pairs == 4);
+	for (unsigned i = 0; i < 5; i++) {
+		void *block = qalloc_malloc(m, sizes[i]);
+
+		first = i == 0 ? block : first;
+	}
+	FUZZ_CHECK(qalloc_setroot(m, "root", first) == 0);
+	FUZZ_CHECK(qalloc_closemap(m) == 0);
+	struct seed whole = begin(CONTROL_REPAIR, 0, 262144);
+
+	dump(&whole, 262144);
+	for (size_t i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++) {
+		struct seed s = whole;
+
+		for (unsigned k = 0; k < 7 && wrongs[i].words[k].off != 0; k++)
+			patch_word(&s, wrongs[i].words[k].off, wrongs[i].words[k].value);
+		write_map(&s, wrongs[i].name);
+	}
+}
