@@ -226,9 +226,24 @@ static bool take_in(struct map *m, struct view *v, uint32_t cls, uint64_t span, 
 	return true;
 }
 
+/* Whether the span is known to be full; to know that, its data need no disk space. */
+static bool is_full(const struct map *m, uint32_t cls, uint64_t span)
+{
+	uint64_t bytes = (uint64_t)m->geo.span_pairs * PAIR_BYTES;
+	uint64_t off = m->geo.pairs_off + span * bytes;
+
+	if (!meta_is_ready(m, off) || !meta_is_ready(m, off + bytes - 1)) {
+		return false;
+	}
+	struct span s = map_span(m, span, cls);
+
+	return !span_has_room(&s);
+}
+
 /*
  * From the cursor upwards.  It is cleared before looking and set again if found, so
- * that a hint which comes from outside meanwhile is not overwritten.
+ * that a hint which comes from outside meanwhile is not overwritten; and what was not
+ * looked at, because others have taken spans beyond our top, stays "maybe".
  */
 static enum stream_take take_scan(struct map *m, struct view *v, uint32_t stream, uint32_t cls,
 				  uint64_t *rel)
@@ -242,15 +257,18 @@ static enum stream_take take_scan(struct map *m, struct view *v, uint32_t stream
 		if (shared_load(map_span_word(m, span)) != mine) {
 			continue;
 		}
-		if (!span_seen(m, span)) {
+		if (!span_seen(m, span) && !is_full(m, cls, span)) {
 			stream_hint(m, stream, cls, span);
 			*rel = span;
 			return STREAM_UNSEEN;
 		}
-		if (take_in(m, v, cls, span, 0, rel)) {
+		if (span_seen(m, span) && take_in(m, v, cls, span, 0, rel)) {
 			stream_hint(m, stream, cls, span);
 			return STREAM_TAKEN;
 		}
+	}
+	if (top < min_u64(shared_load(map_word(m, STATE_FRONTIER)), m->geo.spans)) {
+		stream_hint(m, stream, cls, from > top && from != CURSOR_NOTHING ? from : top);
 	}
 	return STREAM_EMPTY;
 }

@@ -27,7 +27,8 @@ struct finding {
 struct verify {
 	struct map *m;
 	uint64_t taken;                      /* no span at or above this one is taken */
-	uint64_t intent_first, intent_count; /* of a read-only map */
+	uint64_t intent_first, intent_end;   /* of a read-only map; equal: none */
+	uint64_t orphans_first, orphans_end; /* tails in that range that are no finding yet */
 	uint64_t findings;
 	struct finding kept[FINDINGS_KEPT];
 };
@@ -64,14 +65,31 @@ static const char *const finding_texts[] = {
 	[CHECK_BITS_BEYOND] = "live bits beyond the blocks of the span",
 };
 
+/* Orphans that fill the end of the intent's range are what a repair frees.  Others are findings. */
+static void orphans_settle(struct verify *v)
+{
+	if (v->orphans_end != v->intent_end) {
+		for (uint64_t i = v->orphans_first; i < v->orphans_end; i++) {
+			found(v, finding_texts[CHECK_TAIL_ORPHAN], "span", i);
+		}
+	}
+	v->orphans_first = v->orphans_end = 0;
+}
+
 static void span_found(struct verify *v, enum check_finding finding, uint64_t span)
 {
-	bool unfinished = finding == CHECK_TAIL_ORPHAN && span >= v->intent_first &&
-			  span - v->intent_first < v->intent_count;
-
-	if (finding != CHECK_CLEAN && !unfinished) {
-		found(v, finding_texts[finding], "span", span);
+	if (finding == CHECK_CLEAN) {
+		return;
 	}
+	if (finding != CHECK_TAIL_ORPHAN || span < v->intent_first || span >= v->intent_end) {
+		found(v, finding_texts[finding], "span", span);
+		return;
+	}
+	if (span != v->orphans_end) {
+		orphans_settle(v);
+		v->orphans_first = span;
+	}
+	v->orphans_end = span + 1;
 }
 
 /* Rules 1, 2 and 4: the spans whose words are not zero, and the gaps between them. */
@@ -89,6 +107,7 @@ static void verify_words(struct verify *v, struct scan *s)
 	}
 	v->taken = expected;
 	span_found(v, check_gap(&c), expected);
+	orphans_settle(v);
 }
 
 /* Rule 3: the free spans that have pairs in the file. */
@@ -186,8 +205,10 @@ static int intent_read(struct verify *v)
 		return err_fail(QALLOC_ESYSTEM, "%s: reading the intent: %e", v->m->path);
 	}
 	if (intent[0] == INTENT_RUN_TAKE || intent[0] == INTENT_RUN_FREE) {
-		v->intent_first = intent[1];
-		v->intent_count = intent[2];
+		uint64_t spans = v->m->geo.spans;
+
+		v->intent_first = min_u64(intent[1], spans);
+		v->intent_end = v->intent_first + min_u64(intent[2], spans - v->intent_first);
 	}
 	return 0;
 }
