@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TURNS 5
+#define TURNS 9
 #define LIVE 100000u
 
 struct allocator {
@@ -129,7 +129,43 @@ static void row(const char *name, const struct allocator *both, uint64_t rounds,
 		}
 		ratio[turn] = spent[0][turn] / spent[1][turn];
 	}
-	printf("%-36s %8.1f %8.1f %8.2f\n", name, median(spent[0]), median(spent[1]), median(ratio));
+	printf("%-36s %8.1f %8.1f %8.2f\n", name, median(spent[0]), median(spent[1]),
+	       median(ratio));
+}
+
+/* Creates or loads a map of `size` bytes and closes it. */
+static double opening(const char *path, off_t size, int create)
+{
+	double start = now();
+	void *map = create ? qalloc_makedynmap(size, NULL, path, 4) : qalloc_loadmap(path);
+	double spent = now() - start;
+
+	must(map);
+	qalloc_closemap(map);
+	return spent;
+}
+
+/* What a TiB costs beside a MiB: nothing should depend on the size. */
+static void opening_rows(const char *path)
+{
+	double spent[4][TURNS], ratio[2][TURNS];
+	const off_t sizes[2] = {(off_t)1 << 40, (off_t)1 << 20};
+
+	for (int turn = 0; turn < TURNS; turn++) {
+		for (int i = 0; i < 2; i++) {
+			unlink(path);
+			spent[i][turn] = opening(path, sizes[i], 1) / 1000;
+			spent[2 + i][turn] = opening(path, sizes[i], 0) / 1000;
+		}
+		ratio[0][turn] = spent[0][turn] / spent[1][turn];
+		ratio[1][turn] = spent[2][turn] / spent[3][turn];
+	}
+	printf("us of processor time                     1 TiB    1 MiB    ratio\n");
+	for (int i = 0; i < 2; i++) {
+		printf("%-36s %8.1f %8.1f %8.2f\n", i == 0 ? "create" : "load",
+		       median(spent[2 * i]), median(spent[2 * i + 1]), median(ratio[i]));
+	}
+	unlink(path);
 }
 
 int main(int argc, char **argv)
@@ -153,5 +189,6 @@ int main(int argc, char **argv)
 	row("pair of 64 B", both, rounds, 64, 0);
 	row("churn 64 B, 100k live", both, rounds, 64, 64);
 	row("churn 16 B - 4 KiB, 100k live", both, rounds, 16, 4096);
+	opening_rows(path);
 	return qalloc_closemap(map) != 0;
 }

@@ -283,7 +283,8 @@ void *qalloc_calloc(void *map, size_t count, size_t bytes);
 /*
  * Resizes as realloc(3): NULL block allocates; the old block is freed only
  * after the new one is complete; on failure the old one is untouched.  Size 0
- * is a size like any other (the block is not freed).  A block that is not live is misuse, as in qalloc_free().
+ * is a size like any other (the block is not freed).  A block that is not live is misuse, as in
+ * qalloc_free().
  */
 void *qalloc_realloc(void *map, void *block, size_t size);
 
@@ -379,7 +380,8 @@ int qalloc_mapinfo(void *map, struct qalloc_info *info);
 /*
  * Checks every rule of qalloc(5) without trusting any byte of the map.
  * `report`, if not NULL, is called with one sentence per finding.  Returns 0
- * if the map is whole, else -1 (QALLOC_ECORRUPT).  Time is bounded by the allocated bytes of the file.
+ * if the map is whole, else -1 (QALLOC_ECORRUPT).  Time is bounded by the
+ * allocated bytes of the file.
  */
 typedef void qalloc_report_fn(const char *finding, void *arg);
 int qalloc_check(void *map, qalloc_report_fn *report, void *arg);

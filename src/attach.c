@@ -31,47 +31,74 @@ static bool same_file(const struct map *m, int fd)
 {
 	struct os_file now;
 
-	return fd >= 0 && os_identify(fd, &now) == 0 && now.device == m->file.device &&
-	       now.inode == m->file.inode;
+	return fd >= 0 && os_identify(fd, &now) == 0 && same_identity(&now, &m->file);
 }
+
+enum descriptor { DESCRIPTOR_OK, DESCRIPTOR_LOST, DESCRIPTOR_REPLACED };
 
 /*
  * The program may close any descriptor, ours included, and get its number for
  * another file: so the identity is checked each time, and the file opened
  * again by its path if need be.
  */
-int map_fd(struct map *m)
+static enum descriptor descriptor_of(struct map *m, int *found)
 {
 	int fd = __atomic_load_n(&m->fd, __ATOMIC_ACQUIRE);
 
+	*found = fd;
 	if (same_file(m, fd)) {
-		return fd;
+		return DESCRIPTOR_OK;
 	}
 	int fresh = os_open(m->path, (m->readonly ? 0u : OS_WRITE) | OS_FOLLOW);
 
 	if (fresh < 0) {
-		return err_fail(QALLOC_EREPLACED,
-				"%s: the map's descriptor was closed, and open: %e", m->path);
+		return DESCRIPTOR_LOST;
 	}
 	if (!same_file(m, fresh)) {
 		os_close(fresh);
+		return DESCRIPTOR_REPLACED;
+	}
+	/* Whoever comes second gives up its own; the first one's serves both. */
+	*found = fresh;
+	if (!__atomic_compare_exchange_n(&m->fd, &fd, fresh, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE)) {
+		os_close(fresh);
+		*found = fd;
+	}
+	return DESCRIPTOR_OK;
+}
+
+int map_fd(struct map *m)
+{
+	int fd = -1;
+
+	switch (descriptor_of(m, &fd)) {
+	case DESCRIPTOR_OK:
+		return fd;
+	case DESCRIPTOR_LOST:
+		return err_fail(QALLOC_EREPLACED,
+				"%s: the map's descriptor was closed, and open: %e", m->path);
+	default:
 		return err_fail(QALLOC_EREPLACED,
 				"%s: the map's descriptor was closed, and the path names another "
 				"file now",
 				m->path);
 	}
-	/* Whoever comes second gives up its own; the first one's serves both. */
-	if (!__atomic_compare_exchange_n(&m->fd, &fd, fresh, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_ACQUIRE)) {
-		os_close(fresh);
-		return fd;
-	}
-	return fresh;
+}
+
+/* For questions whose failure is nobody's error: errno and the last failure stay. */
+static int map_fd_quiet(struct map *m)
+{
+	int saved = errno, fd = -1;
+	enum descriptor result = descriptor_of(m, &fd);
+
+	errno = saved;
+	return result == DESCRIPTOR_OK ? fd : -1;
 }
 
 bool owner_is_dead(struct map *m, uint64_t owner)
 {
-	uint32_t slot = (uint32_t)(owner >> OWNER_SLOT_SHIFT) & ((1u << OWNER_SLOT_BITS) - 1);
+	uint32_t slot = owner_slot(owner);
 	uint32_t epoch = (uint32_t)(owner >> OWNER_EPOCH_SHIFT);
 	uint64_t mine = __atomic_load_n(&m->self->owner, __ATOMIC_ACQUIRE);
 
@@ -84,7 +111,7 @@ bool owner_is_dead(struct map *m, uint64_t owner)
 	if ((uint32_t)shared_load(slot_epoch(m, slot)) != epoch) {
 		return true;
 	}
-	int fd = map_fd(m);
+	int fd = map_fd_quiet(m);
 	bool locked = true;
 
 	if (fd < 0 || os_byte_locked(fd, LOCK_BYTE_SLOT((uint64_t)slot), &locked) != 0) {
@@ -129,14 +156,14 @@ static int attach_held(struct map *m)
 	}
 	int own = os_reopen(fd, true);
 
-	if (own < 0) {
+	if (!same_file(m, own)) {
 		/* Without /proc the path has to do. */
+		os_close(own);
 		own = os_open(m->path, OS_WRITE | OS_FOLLOW);
-		if (!same_file(m, own)) {
-			os_close(own);
-			return err_fail(QALLOC_ESYSTEM, "%s: cannot open the file once more: %e",
-					m->path);
-		}
+	}
+	if (!same_file(m, own)) {
+		os_close(own);
+		return err_fail(QALLOC_ESYSTEM, "%s: cannot open the file once more: %e", m->path);
 	}
 	errno = 0;
 	uint32_t slot = slot_lock(own);
@@ -174,7 +201,7 @@ static int attach_held(struct map *m)
 	return 0;
 }
 
-/* A child that is born while the descriptor is open would share its lock, and outlive us with it. */
+/* A child born while the descriptor is open would share its lock, and outlive us with it. */
 static int attach(struct map *m)
 {
 	os_fork_hold();
@@ -247,7 +274,7 @@ static uint64_t count_locked(int fd, uint64_t most)
 
 uint64_t map_processes(struct map *m, uint64_t most)
 {
-	int fd = map_fd(m);
+	int fd = map_fd_quiet(m);
 
 	return fd < 0 ? 0 : count_locked(fd, most);
 }

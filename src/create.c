@@ -257,6 +257,18 @@ static int complete(const struct request *req, int fd)
 	return 0;
 }
 
+/* An empty file, to be built in place. */
+static int create_empty(const struct request *req)
+{
+	int fd = os_open(req->path, OS_WRITE | OS_CREATE_NEW);
+
+	if (fd >= 0) {
+		return fd;
+	}
+	return err_fail(errno == EEXIST ? QALLOC_EEXIST : QALLOC_ESYSTEM, "%s: creating: %e",
+			req->path);
+}
+
 int create_named(struct request *req)
 {
 	struct params p;
@@ -270,13 +282,7 @@ int create_named(struct request *req)
 		if (errno != EOPNOTSUPP && errno != EISDIR) {
 			return err_fail(QALLOC_ESYSTEM, "%s: creating: %e", req->path);
 		}
-		/* This file system has no unnamed files: build in place. */
-		fd = os_open(req->path, OS_WRITE | OS_CREATE_NEW);
-		if (fd >= 0) {
-			return fd;
-		}
-		return err_fail(errno == EEXIST ? QALLOC_EEXIST : QALLOC_ESYSTEM,
-				"%s: creating: %e", req->path);
+		return create_empty(req); /* This file system has no unnamed files. */
 	}
 	if (choose_base(req, fd, &p) != 0 || build(req, fd, &p) != 0 || complete(req, fd) != 0) {
 		/* What is held is a mapping of this file, and of no other. */
@@ -285,12 +291,16 @@ int create_named(struct request *req)
 		return -1;
 	}
 	if (os_link_unnamed(fd, req->path) != 0) {
-		enum qalloc_err code = errno == EEXIST ? QALLOC_EEXIST : QALLOC_ESYSTEM;
+		int number = errno;
 
-		err_fail(code, "%s: naming the new file: %e", req->path);
 		request_release(req);
 		os_close(fd);
-		return -1;
+		errno = number;
+		if (number == ENOENT) {
+			return create_empty(req); /* No /proc. */
+		}
+		return err_fail(number == EEXIST ? QALLOC_EEXIST : QALLOC_ESYSTEM,
+				"%s: naming the new file: %e", req->path);
 	}
 	/* The map exists; only its name may be lost with the power, and no call promised it. */
 	(void)os_sync_dir(req->path);

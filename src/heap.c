@@ -37,6 +37,7 @@ struct sweep {
 	uint64_t released;                      /* empty spans given back to the pool */
 	uint64_t span;                          /* the best of the others, of class cls */
 	uint32_t cls;                           /* CLASS_NONE: none */
+	bool free_seen;                         /* a span was FREE when it was looked at */
 	uint64_t held[QALLOC_STREAMS_MAX / 64]; /* streams that could not be entered */
 };
 
@@ -66,11 +67,13 @@ static void sweep_empty(struct map *m, uint64_t span, uint32_t stream, struct pa
 static void sweep_all(struct map *m, struct scan *s, const struct want *w, struct patience *p,
 		      struct sweep *sweep)
 {
-	uint64_t span = 0, word = 0;
+	uint64_t span = 0, word = 0, expected = 0;
 
 	memset(sweep, 0, sizeof(*sweep));
 	sweep->cls = CLASS_NONE;
 	while ((w == NULL || sweep->released == 0) && scan_next(s, &span, &word)) {
+		sweep->free_seen = sweep->free_seen || span != expected;
+		expected = span + 1;
 		if (!span_word_valid(word, m->geo.streams, m->geo.classes, 0) ||
 		    span_word_state(word) != SPAN_SMALL) {
 			continue;
@@ -79,18 +82,22 @@ static void sweep_all(struct map *m, struct scan *s, const struct want *w, struc
 		struct span copy = {.pairs = scan_pairs(s, span),
 				    .items = geo_span_items(&m->geo, span, cls)};
 
+		/* An empty span that its stream does not give back has room, too. */
 		if (span_is_empty(&copy)) {
 			sweep_empty(m, span, span_word_stream(word), p, sweep);
-		} else if (w == NULL || !class_fits(m, w, cls) || cls >= sweep->cls ||
-			   !span_has_room(&copy)) {
+		}
+		if (w == NULL || !class_fits(m, w, cls) || cls >= sweep->cls ||
+		    !span_has_room(&copy)) {
 			continue;
-		} else if (span_see(m, span) != 0) {
+		}
+		if (span_see(m, span) != 0) {
 			p->no_space = true;
 		} else {
 			sweep->cls = cls;
 			sweep->span = span;
 		}
 	}
+	sweep->free_seen = sweep->free_seen || expected < m->geo.spans;
 }
 
 /* Takes a block from the span that the sweep found, if it still has one. */
@@ -114,10 +121,16 @@ static bool take_swept(struct map *m, uint64_t span, uint32_t cls, struct patien
 	return taken;
 }
 
-enum last { LAST_TAKEN, LAST_RELEASED, LAST_NOTHING };
+enum last {
+	LAST_TAKEN,
+	LAST_RELEASED, /* the pool has a span again */
+	LAST_FREE,     /* nothing, but the pool had a span at that moment */
+	LAST_NOTHING
+};
 
 static enum last last_resort(struct map *m, const struct want *w, struct patience *p, uint64_t *rel)
 {
+	p->busy = false; /* Only what cannot be entered now keeps the map from being full. */
 	for (uint32_t i = 0; i < LAST_TRIES; i++) {
 		struct scan s;
 		struct sweep sweep;
@@ -131,7 +144,7 @@ static enum last last_resort(struct map *m, const struct want *w, struct patienc
 			return LAST_RELEASED;
 		}
 		if (sweep.cls == CLASS_NONE) {
-			return LAST_NOTHING;
+			return sweep.free_seen ? LAST_FREE : LAST_NOTHING;
 		}
 		if (take_swept(m, sweep.span, sweep.cls, p, rel)) {
 			return LAST_TAKEN;
@@ -197,16 +210,19 @@ static enum last last_after(struct map *m, const struct want *w, struct patience
 	int number = errno;
 	enum last last = last_resort(m, w, p, rel);
 
-	if (last == LAST_NOTHING && pool == POOL_FAILED) {
+	if (last == LAST_FREE && pool != POOL_FAILED) {
+		return LAST_RELEASED; /* It came back after the look there: look again. */
+	}
+	if (last == LAST_TAKEN || last == LAST_RELEASED) {
+		return last;
+	}
+	if (pool == POOL_FAILED) {
 		thread_self()->last = why;
 		errno = number;
-	} else if (last == LAST_NOTHING && pool_has_span(m)) {
-		/* A span came back to the pool between the look there and the sweep. */
-		return LAST_RELEASED;
-	} else if (last == LAST_NOTHING) {
+	} else {
 		full(m, p, geo_block_bytes(&m->geo, w->cls));
 	}
-	return last;
+	return LAST_NOTHING;
 }
 
 /* The slow way to a small block: a stream, the pool, the last resort. */
@@ -296,7 +312,7 @@ static void *take_large(struct map *m, uint64_t bytes, uint64_t align)
 			errno = saved;
 			return map_address(m, first * m->geo.span_bytes);
 		}
-		/* Spans may come back between the look at the pool and the sweep: look once more. */
+		/* Spans may come back between that look at the pool and the sweep. */
 		bool released = last_resort(m, NULL, &p, &rel) == LAST_RELEASED;
 
 		if (!released && !again) {
@@ -359,7 +375,9 @@ enum qalloc_err heap_locate(struct map *m, const void *address, struct block *b)
 	}
 	b->span = geo_span_at(&m->geo, b->rel);
 	if (!span_seen(m, b->span) && span_see(m, b->span) != 0) {
-		return errno == ENOSPC ? QALLOC_ENOSPACE : QALLOC_ESYSTEM;
+		return errno == ENOSPC || errno == EDQUOT ? QALLOC_ENOSPACE
+		       : errno == ESTALE                  ? QALLOC_EREPLACED
+							  : QALLOC_ESYSTEM;
 	}
 	uint64_t word = map_word_of(m, b->span, &broken);
 
@@ -377,8 +395,7 @@ enum qalloc_err heap_locate_copy(struct scan *s, const void *address, struct blo
 	b->span = geo_span_at(g, b->rel);
 	uint64_t word = scan_word(s, b->span);
 
-	if (!span_word_valid(word, g->streams, g->classes,
-			     g->items != 0 ? 0 : g->spans - b->span)) {
+	if (!span_word_valid(word, g->streams, g->classes, run_room(g, b->span))) {
 		return QALLOC_ECORRUPT;
 	}
 	enum qalloc_err rule = locate_in(g, word, b);
@@ -445,7 +462,7 @@ int heap_free(struct map *m, const struct block *b)
 		return pool_free_run(m, &p, b->span);
 	}
 	if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0) {
-		/* Before it is free, so that a kill at any point leaves no old bytes in a free block. */
+		/* Before it is free: a kill at any point leaves no old bytes in a free block. */
 		if (!heap_is_live(m, b)) {
 			return not_live(m, b);
 		}

@@ -29,7 +29,10 @@ bool heap_is_live(const struct map *m, const struct block *b);
 /* The same on copies, liveness included, for a map that is open read-only. */
 enum qalloc_err heap_locate_copy(struct scan *s, const void *address, struct block *b);
 
-/* Makes the first `bytes` bytes of a run safe to read here: their disk space is reserved.  0, or -1 recorded. */
+/*
+ * Makes the first `bytes` bytes of a run safe to read here: their disk space is reserved.
+ * 0, or -1 recorded.
+ */
 int heap_reserve(struct map *m, const struct block *b, uint64_t bytes);
 
 /* A block of `bytes` bytes, aligned; NULL with the error recorded. */

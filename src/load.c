@@ -116,7 +116,7 @@ static int map_enter(struct map *m)
 						    : QALLOC_LEFT_KILLED;
 		return 0;
 	}
-	/* There a reservation is no promise: qalloc_mapinfo() says so, and malloc saves the calls. */
+	/* There a reservation is no promise: qalloc_mapinfo() says so; no calls are wasted. */
 	m->reserves = os_copies_on_write(m->fd) ? 0 : 1;
 	if (reserve_meta(m, 0, m->geo.words_off) != 0) {
 		return reserve_fail(m);
@@ -162,7 +162,7 @@ struct map *map_open(struct request *req, int fd, const struct os_file *file,
 		errno = saved;
 		return NULL;
 	}
-	m->magic = MAP_OPEN;
+	m->magic = MAP_OPEN ^ map_secret;
 	registry_add(m);
 	return m;
 }

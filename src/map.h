@@ -30,6 +30,9 @@
 #define MAP_OPEN 0x6E65706F2D706171u
 #define MAP_CLOSED 0x65736F6C632D7061u
 
+/* Random in each process, so that no block of a hostile file passes for a handle. */
+extern uint64_t map_secret;
+
 /* How many freed blocks of a class a stream remembers, to hand them out first. */
 #define VIEW_RECENT 16u
 
@@ -74,6 +77,12 @@ struct map {
 	char *path;
 };
 
+/* How long a run may be that begins at this span; static maps have none. */
+static inline uint64_t run_room(const struct geo *g, uint64_t span)
+{
+	return g->items != 0 ? 0 : g->spans - span;
+}
+
 /* A word of the file. */
 static inline uint64_t *map_word(const struct map *m, uint64_t off)
 {
@@ -102,9 +111,8 @@ static inline struct span map_span(const struct map *m, uint64_t span, uint32_t 
 static inline uint64_t map_word_of(const struct map *m, uint64_t span, bool *broken)
 {
 	uint64_t word = shared_load(map_span_word(m, span));
-	uint64_t room = m->geo.items != 0 ? 0 : m->geo.spans - span; /* no runs in static maps */
 
-	*broken = !span_word_valid(word, m->geo.streams, m->geo.classes, room);
+	*broken = !span_word_valid(word, m->geo.streams, m->geo.classes, run_room(&m->geo, span));
 	return *broken ? 0 : word;
 }
 
@@ -120,6 +128,17 @@ static inline bool map_rel(const struct map *m, const void *address, uint64_t *r
 	return *rel < m->geo.data_end - m->geo.data_off;
 }
 
+static inline bool same_identity(const struct os_file *a, const struct os_file *b)
+{
+	return a->device == b->device && a->inode == b->inode;
+}
+
+/* The process slot that an owner word names. */
+static inline uint32_t owner_slot(uint64_t owner)
+{
+	return (uint32_t)(owner >> OWNER_THREAD_BITS) & ((1u << OWNER_SLOT_BITS) - 1);
+}
+
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -133,9 +152,9 @@ struct map *map_writable(void *handle);
 
 int registry_lock(void); /* -1 and EBUSY: a signal handler interrupted its holder */
 void registry_unlock(void);
-struct map *registry_find(uint64_t device, uint64_t inode); /* locked */
-void registry_add(struct map *m);                           /* locked */
-struct map *registry_next(const struct map *m);             /* locked; NULL gives the first */
+struct map *registry_find(const struct os_file *file); /* locked */
+void registry_add(struct map *m);                      /* locked */
+struct map *registry_next(const struct map *m);        /* locked; NULL gives the first */
 
 /* ---- attach.c ----------------------------------------------------------- */
 
@@ -175,7 +194,7 @@ static inline bool asked(const struct request *req, uint64_t flag)
 	return (req->flags & flag) != 0;
 }
 
-/* Makes a new file and gives it its name.  The descriptor; -1, EEXIST as QALLOC_EEXIST if the name is taken by now. */
+/* Makes a new file and gives it its name.  The descriptor; -1, EEXIST if the name is taken now. */
 int create_named(struct request *req);
 
 /* Turns the empty or unfinished file into a map, unless somebody else did so meanwhile. */
@@ -185,7 +204,7 @@ int create_in_place(struct request *req, int fd);
 int params_fail(enum qalloc_err code, const char *path, const struct params *p,
 		uint64_t actual_size);
 
-/* A random base at which [base, base + size and guard) is free, held by a mapping of fd; 0: none. */
+/* A random base with room for `size` bytes and a guard, held by a mapping of fd; 0: none. */
 uint64_t base_choose(int fd, uint64_t size, bool writable);
 
 /* Whether the running program may map there at all. */
@@ -217,7 +236,7 @@ static inline void request_release(struct request *req)
 
 /* ---- load.c ------------------------------------------------------------- */
 
-/* Maps, attaches and registers; takes over fd on success. NULL: the error is recorded.  Registry locked. */
+/* Maps, attaches and registers; takes over fd on success. NULL: recorded.  Registry locked. */
 struct map *map_open(struct request *req, int fd, const struct os_file *file,
 		     const struct params *p);
 

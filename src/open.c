@@ -201,7 +201,7 @@ static struct map *open_descriptor(struct request *req, int fd, bool created)
 	if (file_check(req, fd, &file) != 0) {
 		goto fail;
 	}
-	m = registry_find(file.device, file.inode);
+	m = registry_find(&file);
 	if (m != NULL) {
 		m = map_again(req, m);
 		goto fail; /* Not a failure: but the descriptor is not needed. */
@@ -319,7 +319,7 @@ static bool zero_tail(const unsigned char *bytes, size_t from, size_t to)
 	return true;
 }
 
-/* Reads a struct of the caller's size: ours, or a later and longer one whose tail asks for nothing. */
+/* A struct of the caller's size: ours, or a later, longer one whose tail asks for nothing. */
 static int options_read(const struct qalloc_options *options, struct request *req)
 {
 	static const struct qalloc_options defaults = {.size = sizeof(defaults)};

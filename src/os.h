@@ -67,7 +67,7 @@ int os_sync_dir(const char *path); /* fsync of the directory of path */
 
 int os_lock_byte(int fd, uint64_t off); /* never waits: EAGAIN if another description has it */
 int os_unlock_byte(int fd, uint64_t off);
-/* Whether a description other than fd's holds a lock in [off, off + len); *where is one such byte. */
+/* Whether a description other than fd's holds a lock in [off, off + len); *where: one byte of it. */
 int os_locked_in(int fd, uint64_t off, uint64_t len, bool *locked, uint64_t *where);
 int os_byte_locked(int fd, uint64_t off, bool *locked);
 

@@ -163,7 +163,7 @@ uint32_t os_user(void)
 
 int os_is_network(int fd, bool *network)
 {
-	/* Several hosts, or a server that we cannot see, may change such a file behind a mapping. */
+	/* Several hosts, or a server we cannot see, may change such a file behind a mapping. */
 	static const uint32_t magics[] = {
 		0x6969,     /* NFS */
 		0x517B,     /* SMB */

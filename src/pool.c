@@ -167,7 +167,7 @@ static void raise_frontier(struct map *m, uint64_t end)
 }
 
 /* Inside the pool. */
-static bool take_span(struct map *m, uint64_t span, uint64_t trims, uint64_t word)
+static bool take_span(struct map *m, uint64_t span, uint64_t hint, uint64_t trims, uint64_t word)
 {
 	if (shared_load(map_span_word(m, span)) != 0 ||
 	    shared_load(map_word(m, STATE_TRIMS)) != trims) {
@@ -175,16 +175,12 @@ static bool take_span(struct map *m, uint64_t span, uint64_t trims, uint64_t wor
 	}
 	span_reset(map_pairs(m, span), m->geo.span_pairs);
 	raise_frontier(m, span + 1);
-	own_store(map_word(m, STATE_FREE_HINT), span + 1);
+	if (hint <= span) {
+		/* Unless somebody has lowered it since: then there is room below. */
+		(void)shared_cas(map_word(m, STATE_FREE_HINT), hint, span + 1);
+	}
 	own_store(map_span_word(m, span), word);
 	return true;
-}
-
-bool pool_has_span(struct map *m)
-{
-	uint64_t found = 0;
-
-	return candidate(m, 0, 1, &found) == POOL_OK;
 }
 
 /* Without disk space for what was found: another free span may still have its own. */
@@ -214,6 +210,7 @@ enum pool_result pool_take_span(struct map *m, struct patience *p, uint32_t stre
 	struct lock l;
 
 	for (uint32_t i = 0; i < TAKE_TRIES; i++) {
+		uint64_t hint = shared_load(map_word(m, STATE_FREE_HINT));
 		enum pool_result result = candidate(m, skip, 1, span);
 
 		if (result != POOL_OK) {
@@ -230,7 +227,7 @@ enum pool_result pool_take_span(struct map *m, struct patience *p, uint32_t stre
 		if (pool_enter(m, p, &l) != POOL_OK) {
 			return POOL_FAILED;
 		}
-		bool taken = take_span(m, *span, trims, span_word_small(stream, cls));
+		bool taken = take_span(m, *span, hint, trims, span_word_small(stream, cls));
 
 		lock_leave(&l);
 		if (taken) {
@@ -377,7 +374,7 @@ static enum whole run_whole(struct map *m, uint64_t first, uint64_t count)
 
 /*
  * Somebody may free the run meanwhile: its head goes first, so a head that is still there
- * behind tails that are not is a contradiction, unless the run was freed and taken again in between.
+ * behind tails that are not is a contradiction, unless the run was freed and taken again.
  */
 int pool_see_run(struct map *m, uint64_t first, uint64_t count)
 {

@@ -26,9 +26,6 @@ enum pool_result {
 enum pool_result pool_take_span(struct map *m, struct patience *p, uint32_t stream, uint32_t cls,
 				uint64_t *span);
 
-/* Whether there is a free span at this moment. */
-bool pool_has_span(struct map *m);
-
 /* Takes `count` spans whose first address is a multiple of `align` bytes. */
 enum pool_result pool_take_run(struct map *m, struct patience *p, uint64_t count, uint64_t align,
 			       uint64_t *first);

@@ -15,6 +15,8 @@
 
 #define TOMBSTONES 64u
 
+uint64_t map_secret;
+
 static struct map *registry_first;
 static uint32_t *registry_word;
 static struct map *tombstones[TOMBSTONES];
@@ -33,6 +35,12 @@ static uint32_t *lock_get(void)
 	if (mine == NULL) {
 		return NULL;
 	}
+	uint64_t secret = 0, none = 0;
+
+	/* Once for the process, before there is any handle. */
+	os_random(&secret, sizeof(secret));
+	(void)__atomic_compare_exchange_n(&map_secret, &none, secret, false, __ATOMIC_RELAXED,
+					  __ATOMIC_RELAXED);
 	if (!__atomic_compare_exchange_n(&registry_word, &expected, mine, false, __ATOMIC_ACQ_REL,
 					 __ATOMIC_ACQUIRE)) {
 		os_unmap(mine, os_page());
@@ -66,10 +74,10 @@ struct map *registry_next(const struct map *m)
 	return m == NULL ? registry_first : m->next;
 }
 
-struct map *registry_find(uint64_t device, uint64_t inode)
+struct map *registry_find(const struct os_file *file)
 {
 	for (struct map *m = registry_first; m != NULL; m = m->next) {
-		if (m->file.device == device && m->file.inode == inode) {
+		if (same_identity(&m->file, file)) {
 			return m;
 		}
 	}
@@ -101,10 +109,10 @@ struct map *map_of(void *handle)
 	if (__builtin_expect(m != NULL && ((uintptr_t)m & 4095) == 0, 1)) {
 		uint64_t magic = __atomic_load_n(&m->magic, __ATOMIC_RELAXED);
 
-		if (__builtin_expect(magic == MAP_OPEN, 1)) {
+		if (__builtin_expect(magic == (MAP_OPEN ^ map_secret), 1)) {
 			return m;
 		}
-		if (magic == MAP_CLOSED) {
+		if (magic == (MAP_CLOSED ^ map_secret)) {
 			err_fail(QALLOC_EHANDLE, "handle %x: this map was closed",
 				 (uint64_t)(uintptr_t)handle);
 			return NULL;
@@ -132,7 +140,7 @@ static void map_bury(struct map *m)
 	uint64_t rest = m->memory_bytes - page;
 	struct map *oldest = tombstones[tombstone_next];
 
-	__atomic_store_n(&m->magic, MAP_CLOSED, __ATOMIC_RELAXED);
+	__atomic_store_n(&m->magic, MAP_CLOSED ^ map_secret, __ATOMIC_RELAXED);
 	os_unmap((char *)m + page, rest);
 	tombstones[tombstone_next] = m;
 	tombstone_next = (tombstone_next + 1) % TOMBSTONES;
@@ -156,8 +164,7 @@ static int map_close(struct map *m)
 	/* The program may have closed our descriptor and reused its number. */
 	struct os_file now;
 
-	if (os_identify(m->fd, &now) == 0 && now.inode == m->file.inode &&
-	    now.device == m->file.device) {
+	if (os_identify(m->fd, &now) == 0 && same_identity(&now, &m->file)) {
 		os_close(m->fd);
 	}
 	os_unmap(m->self, os_page());

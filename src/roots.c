@@ -33,36 +33,44 @@ static uint64_t *root_word(const struct map *m, uint32_t i, uint32_t field)
 	return map_word(m, ROOTS_OFF + (uint64_t)i * ROOT_BYTES + field);
 }
 
+static bool root_copy(struct map *m, uint32_t i, struct root *r)
+{
+	size_t got = 0;
+	int fd = map_fd(m);
+
+	memset(r, 0, sizeof(*r));
+	return fd >= 0 &&
+	       os_read_at(fd, r, sizeof(*r), ROOTS_OFF + (uint64_t)i * ROOT_BYTES, &got) == 0;
+}
+
+/* An entry with what its state word says afterwards. */
+static uint64_t root_look(struct map *m, uint32_t i, struct root *r)
+{
+	struct root again;
+
+	if (m->readonly) {
+		return root_copy(m, i, r) && root_copy(m, i, &again) ? again.state : 0;
+	}
+	r->state = shared_load(root_word(m, i, ROOT_STATE));
+	for (uint32_t w = 0; w < ROOT_VALUE / 8; w++) {
+		r->u.words[w] = shared_load(root_word(m, i, 8 * w));
+	}
+	r->value = shared_load(root_word(m, i, ROOT_VALUE));
+	return shared_load(root_word(m, i, ROOT_STATE));
+}
+
 /* One entry, as it was at one moment.  False: not published, or not readable as a whole. */
 static bool root_read(struct map *m, uint32_t i, struct root *r)
 {
-	if (m->readonly) {
-		size_t got = 0;
-		int fd = map_fd(m);
+	for (uint32_t tries = 0; tries < READ_TRIES; tries++) {
+		uint64_t after = root_look(m, i, r);
 
-		memset(r, 0, sizeof(*r));
-		if (fd < 0 || os_read_at(fd, r, sizeof(*r), ROOTS_OFF + (uint64_t)i * ROOT_BYTES,
-					 &got) != 0) {
-			return false;
-		}
-	} else {
-		uint64_t after = 0;
-		uint32_t tries = 0;
-
-		do {
-			r->state = shared_load(root_word(m, i, ROOT_STATE));
-			for (uint32_t w = 0; w < ROOT_VALUE / 8; w++) {
-				r->u.words[w] = shared_load(root_word(m, i, 8 * w));
-			}
-			r->value = shared_load(root_word(m, i, ROOT_VALUE));
-			after = shared_load(root_word(m, i, ROOT_STATE));
-		} while (after != r->state && ++tries < READ_TRIES);
-		if (after != r->state) {
-			return false;
+		r->u.name[ROOT_VALUE - 1] = '\0';
+		if (after == r->state) {
+			return (after & 1) != 0;
 		}
 	}
-	r->u.name[ROOT_VALUE - 1] = '\0';
-	return (r->state & 1) != 0;
+	return false;
 }
 
 /* The published entry of that name, QALLOC_ROOTS_MAX: none; *empty is one that is not in use. */
@@ -269,6 +277,7 @@ int qalloc_roots(void *map, qalloc_root_fn *visit, void *arg)
 {
 	struct map *m = map_of(map);
 	struct root r;
+	int result = 0;
 
 	if (m == NULL) {
 		return -1;
@@ -283,7 +292,8 @@ int qalloc_roots(void *map, qalloc_root_fn *visit, void *arg)
 			continue;
 		}
 		if (root_value(m, &r, &value) != 0) {
-			return -1;
+			result = -1; /* The others are good all the same. */
+			continue;
 		}
 		int stop = visit(r.u.name, value, arg);
 
@@ -291,5 +301,5 @@ int qalloc_roots(void *map, qalloc_root_fn *visit, void *arg)
 			return stop;
 		}
 	}
-	return 0;
+	return result;
 }

@@ -40,8 +40,7 @@ static struct home *home_of(const struct map *m)
 	struct home *h = &t->homes[m->serial % THREAD_HOMES];
 
 	if (__builtin_expect(h->serial != m->serial, 0)) {
-		uint32_t slot = (uint32_t)(m->self->owner >> OWNER_THREAD_BITS) &
-				((1u << OWNER_SLOT_BITS) - 1);
+		uint32_t slot = owner_slot(m->self->owner);
 
 		h->serial = m->serial;
 		h->stream = (slot * HOMES_PER_PROCESS + t->number - 1) % m->geo.streams;

@@ -13,7 +13,7 @@
 #include "reserve.h"
 
 /* Bytes of data that are dropped while the pool is held. */
-#define PIECE_BYTES ((uint64_t)1 << 20)
+#define TRIM_BYTES ((uint64_t)1 << 20)
 
 /* Whole pages of the spans [first, end), which are free. */
 static int drop(struct map *m, uint64_t first, uint64_t end)
@@ -56,7 +56,7 @@ int qalloc_trim(void *map)
 	if (m == NULL) {
 		return -1;
 	}
-	step = PIECE_BYTES / m->geo.span_bytes + 1;
+	step = TRIM_BYTES / m->geo.span_bytes + 1;
 	while (span < m->geo.spans) {
 		uint64_t at = 0;
 		int fd = map_fd(m);

@@ -150,7 +150,7 @@ static bool name_is_whole(const char *name)
 	return length > 0 && length < ROOT_VALUE;
 }
 
-/* The roots: terminated names, padded with zeros, each one once; values NULL or in the data area. */
+/* The roots: names padded with zeros, each one once; values NULL or in the data area. */
 static int verify_roots(struct verify *v)
 {
 	char table[QALLOC_ROOTS_MAX][ROOT_BYTES];

@@ -31,9 +31,8 @@ static int walk_span(struct scan *s, uint64_t span, uint64_t word, qalloc_block_
 		     void *arg)
 {
 	const struct geo *g = &s->m->geo;
-	uint64_t room = g->items != 0 ? 0 : g->spans - span;
 
-	if (!span_word_valid(word, g->streams, g->classes, room)) {
+	if (!span_word_valid(word, g->streams, g->classes, run_room(g, span))) {
 		return 0; /* qalloc_check() tells; nothing can be live there. */
 	}
 	switch (span_word_state(word)) {
@@ -99,11 +98,10 @@ static int census_take(struct census *c, struct map *m)
 		return -1;
 	}
 	while (scan_next(&s, &span, &word)) {
-		uint64_t room = g->items != 0 ? 0 : g->spans - span;
 
 		census_free(c, m, span);
 		c->next = c->next > span + 1 ? c->next : span + 1;
-		if (!span_word_valid(word, g->streams, g->classes, room)) {
+		if (!span_word_valid(word, g->streams, g->classes, run_room(g, span))) {
 			continue;
 		}
 		if (span_word_state(word) == SPAN_RUN) {
