@@ -336,18 +336,17 @@ static uint64_t size_within(struct params *p, uint64_t need, uint64_t low, uint6
 	struct geo g;
 
 	p->file_size = low;
-	for (uint32_t step = 0; step < SIZE_STEPS_MAX; step++) {
+	for (uint32_t step = 0;; step++) {
 		uint64_t next;
 
 		lay_out(p, &g);
 		next = g.data_off + need;
 		if (next <= p->file_size)
 			return p->file_size;
-		if (next > high)
+		if (next > high || step == SIZE_STEPS_MAX)
 			return 0;
 		p->file_size = next;
 	}
-	return 0;
 }
 
 /* The ends of the range of file sizes whose span size (or target) is `target`. */
