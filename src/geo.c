@@ -11,6 +11,8 @@
 #include "geo.h"
 #include "size.h"
 
+#include "../proofs/geo_ghost.acsl"
+
 #define PAGE 4096u
 #define WORD_BYTES 8u
 #define ITEM_ALIGN 8u
@@ -140,7 +142,7 @@ static void lay_spans(const struct params *p, struct geo *g)
 /*@ requires mem: \valid(g);
     requires size: 1 <= g->file_size <= QALLOC_FILESIZE_MAX;
     requires streams: 1 <= g->streams <= QALLOC_STREAMS_MAX;
-    requires records: RECORDS_MIN <= g->records <= RECORDS_MAX;
+    requires records: RECORDS_MIN <= g->records <= RECORDS_MAX && is_pow2(g->records);
     requires spans: spans_valid(g);
     terminates \true;
     exits \false;
@@ -176,6 +178,12 @@ static void lay_regions(struct geo *g)
 	g->data_off = g->meta_end + GRANULE;
 	/*@ assert left: g->file_size - g->data_off < spans_max * g->span_bytes; */
 	g->table_spans = spans_max;
+	/*@ assert order: g->words_off <= g->pairs_off <= g->meta_end; */
+	/*@ assert regions: regions_valid(g); */
+	/*@ assert words_fit: g->words_off + spans_max * 8 <= g->pairs_off; */
+	/*@ assert pairs_fit: g->pairs_off + spans_max * (g->span_pairs * PAIR_BYTES) <= g->meta_end; */
+	/*@ assert hold: tables_hold(g); */
+	/*@ assert bound: g->data_off <= 0x1000000000000; */
 }
 
 /*@ requires mem: \valid_read(p) && \valid(g) && \separated(p, g);
@@ -195,109 +203,257 @@ static void lay_out(const struct params *p, struct geo *g)
 	lay_regions(g);
 }
 
-enum qalloc_err geo_compute(const struct params *p, struct geo *g)
+/* How many times `unit` fits into `bytes`. */
+/*@ requires unit: unit >= 1;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures inside: 0 <= \result * unit <= bytes;
+    ensures rest: bytes < \result * unit + unit;
+    ensures none: \result == 0 <==> bytes < unit; */
+static uint64_t whole_units(uint64_t bytes, uint64_t unit)
 {
-	uint64_t data_bytes;
+	return bytes / unit;
+}
 
-	lay_out(p, g);
-	if (p->file_size < g->data_off + ITEM_ALIGN)
-		return QALLOC_EFILESIZE;
-	data_bytes = p->file_size - g->data_off;
-	if (p->kind == QALLOC_DYNAMIC) {
-		uint64_t spans = data_bytes / g->span_bytes;
-
-		if (spans == 0)
-			return QALLOC_EFILESIZE;
-		/*@ assert inside: spans * g->span_bytes <= data_bytes; */
-		/*@ assert rest: data_bytes < spans * g->span_bytes + g->span_bytes; */
-		/*@ assert dynamic: spans_dynamic(g); */
-		/*@ assert fewer: spans < g->table_spans; */
-		g->items = 0;
-		g->spans = spans;
-		g->data_end = g->data_off + spans * g->span_bytes;
-		return QALLOC_OK;
-	}
-	uint64_t items = data_bytes / g->item_bytes;
-	if (items == 0)
-		return QALLOC_EITEMSIZE;
-	uint64_t spans = (items - 1) / g->span_items + 1;
-	/*@ assert inside: items * g->item_bytes <= data_bytes; */
-	/*@ assert rest: data_bytes < items * g->item_bytes + g->item_bytes; */
-	/*@ assert full: (spans - 1) * g->span_items <= items - 1 < spans * g->span_items; */
-	/*@ assert static: spans_static(g); */
-	/*@ ghost uint64_t before = (spans - 1) * g->span_items; */
-	/*@ assert before: before * g->item_bytes <= items * g->item_bytes; */
-	/*@ assert bytes: (spans - 1) * g->span_bytes == before * g->item_bytes; */
-	/*@ assert fewer: spans - 1 < g->table_spans; */
+/*@ requires mem: \valid(g);
+    requires laid: laid_out(g);
+    requires spans: 1 <= spans <= g->table_spans;
+    requires end: g->data_off < data_end <= g->file_size <= QALLOC_FILESIZE_MAX;
+    requires dynamic: g->item_bytes == 0 ==>
+               items == 0 && data_end == g->data_off + spans * g->span_bytes;
+    requires static: g->item_bytes != 0 ==> data_end == g->data_off + items * g->item_bytes;
+    requires filled: g->item_bytes != 0 ==>
+               (spans - 1) * g->span_items < items <= spans * g->span_items;
+    terminates \true;
+    exits \false;
+    assigns g->items, g->spans, g->data_end;
+    ensures end: g->data_end == data_end;
+    ensures laid: laid_out(g);
+    ensures counts: counts_valid(g); */
+static void set_counts(struct geo *g, uint64_t items, uint64_t spans, uint64_t data_end)
+{
 	g->items = items;
 	g->spans = spans;
-	g->data_end = g->data_off + items * g->item_bytes;
+	g->data_end = data_end;
+}
+
+/* Spans of a dynamic map: those that fit. */
+/*@ requires mem: \valid(g);
+    requires laid: spans_dynamic(g) && offsets_valid(g);
+    requires room: g->data_off < g->file_size <= QALLOC_FILESIZE_MAX;
+    terminates \true;
+    exits \false;
+    assigns g->items, g->spans, g->data_end;
+    ensures iff: \result == QALLOC_OK <==> g->span_bytes <= g->file_size - g->data_off;
+    ensures valid: \result == QALLOC_OK ==> geo_valid(g);
+    ensures all: \result == QALLOC_OK ==> g->file_size - g->data_end < g->span_bytes; */
+static enum qalloc_err count_spans(struct geo *g)
+{
+	uint64_t data_bytes = g->file_size - g->data_off;
+	uint64_t spans = whole_units(data_bytes, g->span_bytes);
+
+	if (spans == 0)
+		return QALLOC_EFILESIZE;
+	/*@ ghost product_less(spans, g->table_spans, g->span_bytes); */
+	set_counts(g, 0, spans, g->data_off + spans * g->span_bytes);
 	return QALLOC_OK;
 }
 
-static bool spans_are_valid(const struct geo *g)
+/* Items of a static map: those that fit, and the spans that hold them. */
+/*@ requires mem: \valid(g);
+    requires laid: spans_static(g) && offsets_valid(g);
+    requires room: g->data_off < g->file_size <= QALLOC_FILESIZE_MAX;
+    terminates \true;
+    exits \false;
+    assigns g->items, g->spans, g->data_end;
+    ensures iff: \result == QALLOC_OK <==> g->item_bytes <= g->file_size - g->data_off;
+    ensures valid: \result == QALLOC_OK ==> geo_valid(g);
+    ensures all: \result == QALLOC_OK ==> g->file_size - g->data_end < g->item_bytes; */
+static enum qalloc_err count_items(struct geo *g)
 {
-	uint64_t data_bytes = g->data_end - g->data_off;
+	uint64_t data_bytes = g->file_size - g->data_off;
+	uint64_t items = whole_units(data_bytes, g->item_bytes);
 
-	if (g->item_bytes == 0)
-		return g->items == 0 && g->span_items == 0 &&
-		       pow2_within(g->span_bytes, SPAN_BYTES_MIN, SPAN_BYTES_MAX) ==
-			       g->span_bytes &&
-		       (uint64_t)1 << g->span_shift == g->span_bytes &&
-		       g->span_pairs == g->span_bytes / BLOCK_BYTES_MIN / BITS_PER_PAIR &&
-		       g->classes == class_count(g->span_bytes) &&
-		       data_bytes / g->span_bytes == g->spans && data_bytes % g->span_bytes == 0;
-	return g->item_bytes % ITEM_ALIGN == 0 && g->classes == 1 && g->span_shift == 0 &&
-	       pow2_within(g->span_items, 1, ITEMS_PER_SPAN_MAX) == g->span_items &&
-	       g->span_bytes / g->span_items == g->item_bytes &&
-	       g->span_bytes % g->span_items == 0 &&
-	       (g->span_items == 1 || g->span_bytes <= SPAN_BYTES_MAX) &&
-	       g->span_pairs == (g->span_items + (BITS_PER_PAIR - 1)) / BITS_PER_PAIR &&
-	       data_bytes / g->item_bytes == g->items && data_bytes % g->item_bytes == 0 &&
-	       g->items > 0 && (g->items - 1) / g->span_items + 1 == g->spans;
+	if (items == 0)
+		return QALLOC_EITEMSIZE;
+	uint64_t before = whole_units(items - 1, g->span_items);
+	/*@ ghost uint64_t limit = g->table_spans * g->span_items; */
+	/*@ assert limit: limit * g->item_bytes == g->table_spans * g->span_bytes; */
+	/*@ ghost product_less(items, limit, g->item_bytes); */
+	/*@ ghost product_less(before, g->table_spans, g->span_items); */
+	/*@ assert last: before * g->span_items < items <= before * g->span_items + g->span_items; */
+	set_counts(g, items, before + 1, g->data_off + items * g->item_bytes);
+	return QALLOC_OK;
 }
 
-bool geo_is_valid(const struct geo *g)
+enum qalloc_err geo_compute(const struct params *p, struct geo *g)
 {
-	if (g->file_size > QALLOC_FILESIZE_MAX || g->streams < 1 || g->streams > QALLOC_STREAMS_MAX)
+	lay_out(p, g);
+	if (p->file_size < g->data_off + ITEM_ALIGN)
+		return QALLOC_EFILESIZE;
+	if (p->kind == QALLOC_DYNAMIC)
+		return count_spans(g);
+	return count_items(g);
+}
+
+/*@ requires unit: unit >= 1;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result <==> bytes == count * unit; */
+static bool is_product(uint64_t bytes, uint64_t count, uint64_t unit)
+{
+	uint64_t units = bytes / unit;
+
+	/*@ assert units: units * unit <= bytes < units * unit + unit; */
+	/*@ ghost if (units < count) product_grows(units + 1, count, unit); */
+	/*@ ghost if (count < units) product_grows(count + 1, units, unit); */
+	return units == count && bytes % unit == 0;
+}
+
+/*@ requires powers: is_pow2(low) && is_pow2(high) && low <= high;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result <==> is_pow2(value) && low <= value <= high; */
+static bool is_pow2_within(uint64_t value, uint32_t low, uint32_t high)
+{
+	return pow2_within(value, low, high) == value;
+}
+
+/*@ requires mem: \valid_read(g);
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result <==> spans_dynamic(g); */
+static bool spans_are_dynamic(const struct geo *g)
+{
+	return g->item_bytes == 0 && g->span_items == 0 &&
+	       is_pow2_within(g->span_bytes, SPAN_BYTES_MIN, SPAN_BYTES_MAX) &&
+	       g->span_shift == shift_of(g->span_bytes) &&
+	       g->span_pairs == g->span_bytes / BLOCK_BYTES_MIN / BITS_PER_PAIR &&
+	       g->classes == class_count(g->span_bytes);
+}
+
+/*@ requires mem: \valid_read(g);
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result <==> spans_static(g); */
+static bool spans_are_static(const struct geo *g)
+{
+	return g->item_bytes != 0 && g->item_bytes <= QALLOC_FILESIZE_MAX &&
+	       g->item_bytes % ITEM_ALIGN == 0 && g->classes == 1 && g->span_shift == 0 &&
+	       is_pow2_within(g->span_items, 1, ITEMS_PER_SPAN_MAX) &&
+	       is_product(g->span_bytes, g->item_bytes, g->span_items) &&
+	       (g->span_items == 1 || g->span_bytes <= SPAN_BYTES_MAX) &&
+	       g->span_pairs == (g->span_items + (BITS_PER_PAIR - 1)) / BITS_PER_PAIR;
+}
+
+/*@ requires mem: \valid_read(g);
+    requires spans: spans_valid(g);
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result <==> counts_valid(g); */
+static bool counts_are_valid(const struct geo *g)
+{
+	if (g->spans < 1 || g->spans > g->table_spans || g->data_end > g->file_size ||
+	    g->data_off >= g->data_end || g->file_size > QALLOC_FILESIZE_MAX)
 		return false;
-	if (pow2_within(g->records, RECORDS_MIN, RECORDS_MAX) != g->records)
+	if (g->item_bytes == 0)
+		return g->items == 0 &&
+		       is_product(g->data_end - g->data_off, g->spans, g->span_bytes);
+	return is_product(g->data_end - g->data_off, g->items, g->item_bytes) && g->items > 0 &&
+	       (g->items - 1) / g->span_items == g->spans - 1;
+}
+
+/*@ requires mem: \valid_read(g);
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result <==> regions_valid(g) && g->data_off <= QALLOC_FILESIZE_MAX; */
+static bool regions_are_valid(const struct geo *g)
+{
+	if (g->streams < 1 || g->streams > QALLOC_STREAMS_MAX ||
+	    !is_pow2_within(g->records, RECORDS_MIN, RECORDS_MAX))
 		return false;
-	if (g->spans < 1 || g->spans > g->table_spans ||
-	    g->table_spans > g->file_size / ITEM_ALIGN || g->span_bytes == 0 ||
-	    g->span_shift > 16 || g->span_pairs > ITEMS_PER_SPAN_MAX / BITS_PER_PAIR)
-		return false;
-	if (g->data_end > g->file_size || g->data_off >= g->data_end ||
-	    g->meta_end >= g->data_off || g->pairs_off > g->meta_end ||
-	    g->words_off > g->pairs_off || g->records_off > g->words_off)
+	if (g->data_off > QALLOC_FILESIZE_MAX || g->meta_end >= g->data_off ||
+	    g->pairs_off > g->meta_end || g->words_off > g->pairs_off ||
+	    g->records_off > g->words_off)
 		return false;
 	return g->records_off % PAGE == 0 && g->words_off % PAGE == 0 && g->pairs_off % PAGE == 0 &&
 	       g->meta_end % GRANULE == 0 && g->data_off == g->meta_end + GRANULE &&
 	       g->records_off >= STREAMS_OFF + (uint64_t)g->streams * STREAM_BYTES &&
-	       g->words_off - g->records_off >= (uint64_t)g->records * RECORD_BYTES &&
-	       g->pairs_off - g->words_off >= g->table_spans * WORD_BYTES &&
-	       g->meta_end - g->pairs_off >= g->table_spans * g->span_pairs * PAIR_BYTES &&
-	       spans_are_valid(g);
+	       g->words_off - g->records_off >= (uint64_t)g->records * RECORD_BYTES;
+}
+
+/*@ requires mem: \valid_read(g);
+    requires order: g->words_off <= g->pairs_off <= g->meta_end <= QALLOC_FILESIZE_MAX;
+    requires pairs: g->span_pairs <= ITEMS_PER_SPAN_MAX / 64;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result <==> tables_hold(g); */
+static bool tables_are_valid(const struct geo *g)
+{
+	uint64_t words_bytes = g->pairs_off - g->words_off;
+
+	return g->table_spans <= words_bytes / WORD_BYTES &&
+	       g->meta_end - g->pairs_off >= g->table_spans * (g->span_pairs * PAIR_BYTES);
+}
+
+bool geo_is_valid(const struct geo *g)
+{
+	return (spans_are_dynamic(g) || spans_are_static(g)) && regions_are_valid(g) &&
+	       tables_are_valid(g) && counts_are_valid(g);
 }
 
 uint64_t geo_block_bytes(const struct geo *g, uint32_t cls)
 {
+	/*@ assert some: g->item_bytes == 0 ==> 16 <= class_size(cls) <= g->span_bytes / 2; */
 	return g->item_bytes != 0 ? g->item_bytes : class_bytes(cls);
 }
 
 uint32_t geo_span_items(const struct geo *g, uint64_t span, uint32_t cls)
 {
+	/*@ assert some: g->item_bytes == 0 ==> 16 <= class_size(cls) <= g->span_bytes / 2; */
 	if (g->item_bytes == 0)
 		return (uint32_t)g->span_bytes / class_bytes(cls);
 	if (span + 1 < g->spans)
 		return g->span_items;
+	/*@ assert last: span == g->spans - 1; */
 	return (uint32_t)(g->items - span * g->span_items);
+}
+
+/* A function of its own because the provers need the shift in a variable. */
+/*@ requires range: 12 <= shift <= 16;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures shift12: shift == 12 ==> \result * 4096 <= rel < \result * 4096 + 4096;
+    ensures shift13: shift == 13 ==> \result * 8192 <= rel < \result * 8192 + 8192;
+    ensures shift14: shift == 14 ==> \result * 16384 <= rel < \result * 16384 + 16384;
+    ensures shift15: shift == 15 ==> \result * 32768 <= rel < \result * 32768 + 32768;
+    ensures shift16: shift == 16 ==> \result * 65536 <= rel < \result * 65536 + 65536; */
+static inline uint64_t shifted(uint64_t rel, uint32_t shift)
+{
+	/*@ ghost shift_divides(rel, shift); */
+	return rel >> shift;
 }
 
 uint64_t geo_span_at(const struct geo *g, uint64_t rel)
 {
+	/*@ ghost uint64_t most = g->spans * g->span_items; */
+	/*@ ghost if (g->item_bytes != 0) product_grows(g->items, most, g->item_bytes); */
+	/*@ assert static: g->item_bytes != 0 ==> g->spans * g->span_bytes == most * g->item_bytes; */
+	/*@ assert inside: rel < g->spans * g->span_bytes; */
 	if (g->span_shift != 0)
-		return rel >> g->span_shift;
+		return shifted(rel, g->span_shift);
+	/*@ ghost uint64_t units = rel / g->span_bytes; */
+	/*@ assert units: units * g->span_bytes <= rel < units * g->span_bytes + g->span_bytes; */
+	/*@ ghost product_less(units, g->spans, g->span_bytes); */
 	/* A division of 32 bits is several times faster on many machines. */
 	if (rel <= UINT32_MAX && g->span_bytes <= UINT32_MAX)
 		return (uint32_t)rel / (uint32_t)g->span_bytes;
@@ -311,19 +467,33 @@ struct place geo_place(const struct geo *g, uint64_t rel, uint64_t span, uint32_
 	uint32_t block, start;
 
 	/* The one item of such a span may be larger than 4 GiB; all other spans have at most 64 KiB. */
-	if (g->span_items == 1)
+	if (g->span_items == 1) {
+		/*@ assert one: block_count(g, span, cls) == 1; */
 		return at;
+	}
 	block = (uint32_t)geo_block_bytes(g, cls);
 	at.item = (uint32_t)off / block;
 	start = at.item * block;
 	/* Behind the last block of a dynamic span may be bytes that belong to none. */
 	at.start = start == off && start + block <= g->span_bytes;
+	/*@ ghost uint32_t item = at.item; */
+	/*@ ghost uint64_t count = blocks_fit(g, span, cls, block); */
+	/*@ ghost if (at.start) product_less(item, count, block); */
+	/*@ assert start: at.start ==> starts_block(g, rel, span, cls, item); */
+	/*@ ghost if (item < count) product_grows(item + 1, count, block); */
+	/*@ assert same: \forall integer i; i * block == off ==> i == item; */
+	/*@ assert exact: item < count && start == off ==> at.start; */
+	/*@ assert every: \forall integer i; i < count && i * block == off ==> at.start && i == item; */
 	return at;
 }
 
 uint64_t geo_item_rel(const struct geo *g, uint64_t span, uint32_t cls, uint32_t item)
 {
-	return span * g->span_bytes + item * geo_block_bytes(g, cls);
+	uint64_t bytes = geo_block_bytes(g, cls);
+
+	/*@ ghost uint64_t count = blocks_fit(g, span, cls, bytes); */
+	/*@ ghost product_grows(item + 1, count, bytes); */
+	return span * g->span_bytes + item * bytes;
 }
 
 /*
@@ -331,11 +501,22 @@ uint64_t geo_item_rel(const struct geo *g, uint64_t span, uint32_t cls, uint32_t
  * have the same span size, so that data_off only grows with the size, and
  * size = data_off(size) + need has a least solution, which this approaches from below.
  */
+/*@ requires mem: \valid(p);
+    requires range: 1 <= low <= high <= QALLOC_FILESIZE_MAX && need <= QALLOC_FILESIZE_MAX;
+    requires params: params_ok(1, p->streams, p->kind, p->item_size);
+    terminates \true;
+    exits \false;
+    assigns p->file_size;
+    ensures range: \result != 0 ==> low <= \result <= high && p->file_size == \result;
+    ensures room: \result != 0 ==> geo_data(\result, p->item_size, p->streams) + need <= \result; */
 static uint64_t size_within(struct params *p, uint64_t need, uint64_t low, uint64_t high)
 {
 	struct geo g;
 
 	p->file_size = low;
+	/*@ loop invariant range: low <= p->file_size <= high && 0 <= step <= SIZE_STEPS_MAX;
+	    loop assigns step, p->file_size, g;
+	    loop variant SIZE_STEPS_MAX - step; */
 	for (uint32_t step = 0;; step++) {
 		uint64_t next;
 
@@ -350,11 +531,23 @@ static uint64_t size_within(struct params *p, uint64_t need, uint64_t low, uint6
 }
 
 /* The ends of the range of file sizes whose span size (or target) is `target`. */
+/*@ requires target: is_pow2(target) && SPAN_BYTES_MIN <= target && streams <= QALLOC_STREAMS_MAX;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures value: \result == (target == SPAN_BYTES_MIN ? 1 : target * 64 * streams); */
 static uint64_t sizes_low(uint32_t target, uint64_t streams)
 {
 	return target == SPAN_BYTES_MIN ? 1 : (uint64_t)target * SPANS_PER_STREAM * streams;
 }
 
+/*@ requires target: is_pow2(target) && SPAN_BYTES_MIN <= target;
+    requires streams: 1 <= streams <= QALLOC_STREAMS_MAX;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures last: target == SPAN_BYTES_MAX ==> \result == QALLOC_FILESIZE_MAX;
+    ensures value: target != SPAN_BYTES_MAX ==> \result == target * 128 * streams - 1; */
 static uint64_t sizes_high(uint32_t target, uint64_t streams)
 {
 	if (target == SPAN_BYTES_MAX)
@@ -374,10 +567,17 @@ uint64_t geo_static_size(uint64_t item_size, uint64_t items, uint64_t streams)
 	if (items > QALLOC_FILESIZE_MAX / stride)
 		return 0;
 	p.streams = (uint32_t)streams;
+	uint64_t need = items * stride;
+	/*@ assert need: need <= QALLOC_FILESIZE_MAX && need == items * up(item_size, 8); */
+	/*@ loop invariant target: target == 2 * SPAN_BYTES_MAX ||
+	                     (is_pow2(target) && SPAN_BYTES_MIN <= target);
+	    loop invariant more: more == 0 || room_for(more, item_size, streams, need);
+	    loop assigns target, more, p.file_size;
+	    loop variant 2 * SPAN_BYTES_MAX - target; */
 	for (uint32_t target = SPAN_BYTES_MIN; target <= SPAN_BYTES_MAX; target *= 2) {
 		uint64_t low = sizes_low(target, streams);
 		uint64_t high = sizes_high(target, streams);
-		uint64_t size = size_within(&p, items * stride, low, high);
+		uint64_t size = size_within(&p, need, low, high);
 		struct geo g;
 
 		if (size == 0 || geo_compute(&p, &g) != QALLOC_OK)
@@ -397,6 +597,10 @@ uint64_t geo_dynamic_size(uint64_t bytes, uint64_t streams)
 	if (bytes > QALLOC_FILESIZE_MAX || streams == 0 || streams > QALLOC_STREAMS_MAX)
 		return 0;
 	p.streams = (uint32_t)streams;
+	/*@ loop invariant target: target == 2 * SPAN_BYTES_MAX ||
+	                     (is_pow2(target) && SPAN_BYTES_MIN <= target);
+	    loop assigns target, p.file_size;
+	    loop variant 2 * SPAN_BYTES_MAX - target; */
 	for (uint32_t target = SPAN_BYTES_MIN; target <= SPAN_BYTES_MAX; target *= 2) {
 		uint64_t need = bytes == 0 ? target : round_up(bytes, target);
 		uint64_t low = sizes_low(target, streams);

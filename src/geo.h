@@ -69,24 +69,64 @@ struct place {
 enum qalloc_err geo_compute(const struct params *p, struct geo *g);
 
 /* The executable predicate of the invariants above, for asserts, tests and fuzzers. */
+/*@ requires mem: \valid_read(g);
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result <==> geo_valid(g); */
 bool geo_is_valid(const struct geo *g);
 
 /* Bytes of one block of class `cls`: the stride of a static map. */
+/*@ requires cls: \valid_read(g) && class_in(g, cls);
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures value: \result == block_bytes(g, cls);
+    ensures range: 8 <= \result <= g->span_bytes; */
 uint64_t geo_block_bytes(const struct geo *g, uint32_t cls);
 
 /* How many blocks of class `cls` the span has; the last span of a static map may have fewer. */
+/*@ requires cls: \valid_read(g) && class_in(g, cls);
+    requires span: span < g->spans;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures value: \result == block_count(g, span, cls);
+    ensures range: 1 <= \result <= g->span_pairs * 64; */
 uint32_t geo_span_items(const struct geo *g, uint64_t span, uint32_t cls);
 
 /* The span in which the byte at data_off + rel lies.  Requires rel < data_end - data_off. */
+/*@ requires mem: \valid_read(g) && geo_valid(g);
+    requires inside: rel < g->data_end - g->data_off;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures span: in_span(g, rel, \result); */
 uint64_t geo_span_at(const struct geo *g, uint64_t rel);
 
 /*
  * Which block of `span`, holding blocks of class `cls`, is at rel.  Requires geo_span_at(g, rel) == span.
  * `start` implies that the block exists; behind the last block of a dynamic span `item` names none.
  */
+/*@ requires cls: \valid_read(g) && class_in(g, cls);
+    requires span: in_span(g, rel, span);
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures span: \result.span == span;
+    ensures start: \result.start ==> starts_block(g, rel, span, cls, \result.item);
+    ensures every: \forall integer i; starts_block(g, rel, span, cls, i) ==>
+              \result.start && \result.item == i; */
 struct place geo_place(const struct geo *g, uint64_t rel, uint64_t span, uint32_t cls);
 
 /* The offset from data_off of a block: the inverse of geo_place. */
+/*@ requires cls: \valid_read(g) && class_in(g, cls);
+    requires item: span < g->spans && item < block_count(g, span, cls);
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures start: starts_block(g, \result, span, cls, item);
+    ensures inside: block_inside(g, \result, span, cls); */
 uint64_t geo_item_rel(const struct geo *g, uint64_t span, uint32_t cls, uint32_t item);
 
 /*
@@ -94,7 +134,15 @@ uint64_t geo_item_rel(const struct geo *g, uint64_t span, uint32_t cls, uint32_t
  * to QALLOC_FILESIZE_MAX.  A few numbers of items are skipped where the span size doubles and the
  * tables shrink; for these it is the smallest size that holds more.
  */
+/*@ terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures room: \result == 0 || room_for(\result, item_size, streams, items * up(item_size, 8)); */
 uint64_t geo_static_size(uint64_t item_size, uint64_t items, uint64_t streams);
+/*@ terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures room: \result == 0 || room_for(\result, 0, streams, bytes); */
 uint64_t geo_dynamic_size(uint64_t bytes, uint64_t streams);
 
 #endif

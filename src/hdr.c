@@ -19,10 +19,9 @@
 /* An aligned address that is not null is at least the granule. */
 _Static_assert(GRANULE >= ADDR_MIN, "alignment implies the lower end of the window");
 
-/* HDR_MAGIC_DONE and HDR_MAGIC_CREATING in numbers: Frama-C takes "\x89" in an array of uint8_t
-   for a negative value, from which anything follows. */
-static const uint8_t magic_done[MAGIC_BYTES] = {0x89, 'Q', 'A', 'L', 'C', '\r', '\n', 0x1A};
-static const uint8_t magic_creating[MAGIC_BYTES] = {0x89, 'Q', 'A', 'L', 'N', 'E', 'W', '\n'};
+/* HDR_MAGIC_DONE and HDR_MAGIC_CREATING as load64() reads them. */
+#define MAGIC_DONE 0x1A0A0D434C415189u
+#define MAGIC_CREATING 0x0A57454E4C415189u
 
 /*@ requires mem: \valid_read(p + (0 .. 1));
     terminates \true;
@@ -97,25 +96,6 @@ static void store64(uint8_t *p, uint64_t v)
 	store32(p + 4, (uint32_t)(v / 0x100000000u));
 }
 
-/*@ requires mem: \valid_read(bytes + (0 .. MAGIC_BYTES - 1));
-    requires magic: \valid_read(magic + (0 .. MAGIC_BYTES - 1));
-    terminates \true;
-    exits \false;
-    assigns \nothing;
-    ensures iff: \result <==> \forall integer i; 0 <= i < MAGIC_BYTES ==> bytes[i] == magic[i]; */
-static bool magic_is(const uint8_t *bytes, const uint8_t *magic)
-{
-	/*@ loop invariant range: 0 <= i <= MAGIC_BYTES;
-	    loop invariant same: \forall integer j; 0 <= j < i ==> bytes[j] == magic[j];
-	    loop assigns i;
-	    loop variant MAGIC_BYTES - i; */
-	for (uint32_t i = 0; i < MAGIC_BYTES; i++) {
-		if (bytes[i] != magic[i])
-			return false;
-	}
-	return true;
-}
-
 /*@ requires mem: \valid_read(bytes + (0 .. len - 1));
     terminates \true;
     exits \false;
@@ -173,9 +153,9 @@ static void load_fields(const uint8_t *bytes, struct params *out)
     ensures iff: \result == QALLOC_OK <==> hdr_bytes_valid(bytes); */
 static enum qalloc_err check_bytes(const uint8_t *bytes)
 {
-	if (magic_is(bytes, magic_creating))
+	if (load64(bytes + HDR_MAGIC) == MAGIC_CREATING)
 		return QALLOC_ECREATING;
-	if (!magic_is(bytes, magic_done))
+	if (load64(bytes + HDR_MAGIC) != MAGIC_DONE)
 		return QALLOC_EMAGIC;
 	if (load32(bytes + HDR_VERSION) != FORMAT_VERSION)
 		return QALLOC_EVERSION;
@@ -280,34 +260,124 @@ enum qalloc_err hdr_decode(const uint8_t *bytes, size_t len, uint64_t file_size,
 	return check_geometry(out);
 }
 
-void hdr_encode(const struct params *p, uint8_t *bytes)
+/*@ requires mem: \valid_read(p) && \valid(bytes + (0 .. HDR_BYTES - 1));
+    requires apart: \separated(p, bytes + (0 .. HDR_BYTES - 1));
+    terminates \true;
+    exits \false;
+    assigns bytes[HDR_COMPAT .. HDR_KIND - 1];
+    ensures compat: le64(bytes + HDR_COMPAT) == p->compat;
+    ensures ro_compat: le64(bytes + HDR_RO_COMPAT) == p->ro_compat;
+    ensures incompat: le64(bytes + HDR_INCOMPAT) == 0; */
+static void store_features(const struct params *p, uint8_t *bytes)
 {
-	/*@ loop invariant range: 0 <= i <= MAGIC_BYTES;
-	    loop invariant magic: \forall integer j; 0 <= j < i ==> bytes[j] == magic_done[j];
-	    loop assigns i, bytes[0 .. MAGIC_BYTES - 1];
-	    loop variant MAGIC_BYTES - i; */
-	for (uint32_t i = 0; i < MAGIC_BYTES; i++)
-		bytes[i] = magic_done[i];
-	store32(bytes + HDR_VERSION, FORMAT_VERSION);
-	store16(bytes + HDR_ENDIAN, HDR_ENDIAN_LITTLE);
-	store16(bytes + HDR_POINTER_BITS, POINTER_BITS);
 	store64(bytes + HDR_COMPAT, p->compat);
 	store64(bytes + HDR_RO_COMPAT, p->ro_compat);
 	store64(bytes + HDR_INCOMPAT, HDR_INCOMPAT_KNOWN);
+}
+
+/*@ requires mem: \valid_read(p) && \valid(bytes + (0 .. HDR_BYTES - 1));
+    requires apart: \separated(p, bytes + (0 .. HDR_BYTES - 1));
+    terminates \true;
+    exits \false;
+    assigns bytes[HDR_KIND .. HDR_ITEM_SIZE - 1];
+    ensures kind: le32(bytes + HDR_KIND) == p->kind;
+    ensures streams: le32(bytes + HDR_STREAMS) == p->streams;
+    ensures size: le64(bytes + HDR_FILE_SIZE) == p->file_size;
+    ensures base: le64(bytes + HDR_BASE) == p->base; */
+static void store_place(const struct params *p, uint8_t *bytes)
+{
 	store32(bytes + HDR_KIND, p->kind);
 	store32(bytes + HDR_STREAMS, p->streams);
 	store64(bytes + HDR_FILE_SIZE, p->file_size);
 	store64(bytes + HDR_BASE, p->base);
+}
+
+/*@ requires mem: \valid_read(p) && \valid(bytes + (0 .. HDR_BYTES - 1));
+    requires apart: \separated(p, bytes + (0 .. HDR_BYTES - 1));
+    terminates \true;
+    exits \false;
+    assigns bytes[HDR_ITEM_SIZE .. HDR_UUID - 1];
+    ensures item: le64(bytes + HDR_ITEM_SIZE) == p->item_size;
+    ensures flags: le64(bytes + HDR_FLAGS) == p->flags; */
+static void store_items(const struct params *p, uint8_t *bytes)
+{
 	store64(bytes + HDR_ITEM_SIZE, p->item_size);
 	store64(bytes + HDR_FLAGS, p->flags);
+}
+
+/*@ requires mem: \valid_read(p) && \valid(bytes + (0 .. HDR_BYTES - 1));
+    requires apart: \separated(p, bytes + (0 .. HDR_BYTES - 1));
+    terminates \true;
+    exits \false;
+    assigns bytes[HDR_UUID .. HDR_RESERVED - 1];
+    ensures uuid: le64(bytes + HDR_UUID) == p->uuid[0];
+    ensures more: le64(bytes + (HDR_UUID + 8)) == p->uuid[1];
+    ensures created: le64(bytes + HDR_CREATED) == p->created; */
+static void store_birth(const struct params *p, uint8_t *bytes)
+{
 	store64(bytes + HDR_UUID, p->uuid[0]);
 	store64(bytes + HDR_UUID + 8, p->uuid[1]);
 	store64(bytes + HDR_CREATED, p->created);
+}
+
+/*@ requires mem: \valid(bytes + (0 .. HDR_RESERVED - 1));
+    terminates \true;
+    exits \false;
+    assigns bytes[0 .. HDR_COMPAT - 1];
+    ensures magic: le64(bytes + HDR_MAGIC) == 0x1A0A0D434C415189;
+    ensures version: le32(bytes + HDR_VERSION) == FORMAT_VERSION;
+    ensures machine: le16(bytes + HDR_ENDIAN) == HDR_ENDIAN_LITTLE &&
+              le16(bytes + HDR_POINTER_BITS) == 64; */
+static void store_format(uint8_t *bytes)
+{
+	store64(bytes + HDR_MAGIC, MAGIC_DONE);
+	store32(bytes + HDR_VERSION, FORMAT_VERSION);
+	store16(bytes + HDR_ENDIAN, HDR_ENDIAN_LITTLE);
+	store16(bytes + HDR_POINTER_BITS, POINTER_BITS);
+}
+
+/*@ requires mem: \valid(bytes + (0 .. HDR_BYTES - 1));
+    requires crc: crc == crc_of(bytes + 8, HDR_CRC - 8);
+    terminates \true;
+    exits \false;
+    assigns bytes[HDR_CRC .. HDR_BYTES - 1];
+    ensures value: le32(bytes + HDR_CRC) == crc;
+    ensures kept: crc == crc_of(bytes + 8, HDR_CRC - 8); */
+static void store_crc(uint8_t *bytes, uint32_t crc)
+{
+	store32(bytes + HDR_CRC, crc);
+	/*@ assert kept: \forall integer j; 0 <= j < HDR_CRC ==> bytes[j] == \at(bytes[j], Pre); */
+	/*@ ghost uint32_t i = 0;
+	  /@ loop invariant range: 0 <= i <= HDR_CRC - MAGIC_BYTES;
+	     loop invariant same: crc_over(bytes + 8, i) == crc_over{Pre}(bytes + 8, i);
+	     loop assigns i;
+	     loop variant HDR_CRC - MAGIC_BYTES - i; @/
+	  while (i < HDR_CRC - MAGIC_BYTES)
+	    i++; */
+}
+
+/*@ requires mem: \valid(bytes + (0 .. HDR_BYTES - 1));
+    terminates \true;
+    exits \false;
+    assigns bytes[HDR_RESERVED .. HDR_CRC - 1];
+    ensures zero: zero_at(bytes + HDR_RESERVED, HDR_CRC - HDR_RESERVED); */
+static void clear_reserved(uint8_t *bytes)
+{
 	/*@ loop invariant range: HDR_RESERVED <= i <= HDR_CRC;
 	    loop invariant zero: \forall integer j; HDR_RESERVED <= j < i ==> bytes[j] == 0;
 	    loop assigns i, bytes[HDR_RESERVED .. HDR_CRC - 1];
 	    loop variant HDR_CRC - i; */
 	for (uint32_t i = HDR_RESERVED; i < HDR_CRC; i++)
 		bytes[i] = 0;
-	store32(bytes + HDR_CRC, header_crc(bytes));
+}
+
+void hdr_encode(const struct params *p, uint8_t *bytes)
+{
+	store_format(bytes);
+	store_features(p, bytes);
+	store_place(p, bytes);
+	store_items(p, bytes);
+	store_birth(p, bytes);
+	clear_reserved(bytes);
+	store_crc(bytes, header_crc(bytes));
 }
