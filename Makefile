@@ -10,10 +10,10 @@ CLANG ?= clang
 JOBS ?= 2
 
 # The rooms of src/: the proved core, the operating system, and the shell between them.
-CORE = crc hdr geo size span run check
-OS = os_file os_memory os_thread
-SHELL_ROOM = api attach create err heap load lock open pool registry reserve roots scan stream thread \
-	trim verify walk
+CORE = crc hdr geo geo_place geo_size size span run check
+OS = os_file os_memory os_signal os_thread
+SHELL_ROOM = api attach block create err guard heap intent load lock open pool pool_run publish registry reserve \
+	roots scan stream sweep thread trim verify walk
 DEMO = main query text worker
 
 SOURCES = $(patsubst %,src/%.c,$(CORE) $(OS) $(SHELL_ROOM))
@@ -88,7 +88,7 @@ coverage: deps ## a table of covered lines by file
 		build/coverage
 	@gcovr --root . $(CORE:%=--filter src/%.c) --fail-under-line 100 build/coverage >/dev/null
 
-include tests/check.mk tests/torture/torture.mk fuzz/fuzz.mk
+include tests/check.mk tests/torture/torture.mk fuzz/fuzz.mk proofs/proofs.mk
 
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include/qthread $(DESTDIR)$(LIBDIR)/pkgconfig \

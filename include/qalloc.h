@@ -24,7 +24,7 @@
  *    map neither deadlocks nor corrupts; it may fail with EAGAIN.
  *  - Network file systems are refused unless QALLOC_NETWORK is given: their
  *    MAP_SHARED is not shared between hosts.
- *  - Truncating the file, or an I/O error under it, is SIGBUS.
+ *  - Truncating the file, or an I/O error under it, is SIGBUS, unless QALLOC_GUARD is given.
  *
  * Every failure returns NULL (or -1), sets errno, and leaves an enum qalloc_err
  * for qalloc_error() and one sentence for qalloc_errmsg(), per thread.
@@ -112,11 +112,12 @@ enum qalloc_err {
 	QALLOC_ESLOTS,  /* EUSERS: QALLOC_PROCESSES_MAX processes are attached */
 
 	/* Using. */
-	QALLOC_EFULL,    /* ENOMEM: no stream has room */
-	QALLOC_ENOSPACE, /* ENOSPC: the disk is full */
-	QALLOC_EBUSY,    /* EAGAIN: what is needed was held throughout the bounded wait */
-	QALLOC_ESIZE,    /* EINVAL: larger than the item, or ENOMEM: than the map */
-	QALLOC_ECORRUPT, /* EUCLEAN: the map's metadata contradicts itself */
+	QALLOC_EFULL,     /* ENOMEM: no stream has room */
+	QALLOC_ENOSPACE,  /* ENOSPC: the disk is full */
+	QALLOC_EBUSY,     /* EAGAIN: what is needed was held throughout the bounded wait */
+	QALLOC_ESIZE,     /* EINVAL: larger than the item, or ENOMEM: than the map */
+	QALLOC_ECORRUPT,  /* EUCLEAN: the map's metadata contradicts itself */
+	QALLOC_EPOISONED, /* EIO: QALLOC_GUARD, and the file could not give a page */
 
 	/* Pointers that are not the start of a live block (EINVAL). */
 	QALLOC_EWILD,     /* outside the map's data area */
@@ -230,6 +231,15 @@ enum qalloc_kind { QALLOC_ANY = 0, QALLOC_STATIC = 1, QALLOC_DYNAMIC = 2 };
 #define QALLOC_NETWORK ((uint64_t)1 << 6)         /* allow a network file system */
 #define QALLOC_VERIFY ((uint64_t)1 << 7)          /* qalloc_check() before use */
 #define QALLOC_ZERO_ON_FREE ((uint64_t)1 << 8)    /* at creation: for its lifetime */
+#define QALLOC_GUARD ((uint64_t)1 << 9)           /* SIGBUS in the map: an error */
+
+/*
+ * QALLOC_GUARD handles SIGBUS while the map is open.  Where the file cannot give a page (it was
+ * truncated, the disk failed or is full) a page of zeros that belongs to this process alone takes its
+ * place, whoever touched it goes on, and the handle is poisoned: every call on it, the interrupted
+ * one included, fails with QALLOC_EPOISONED, but for qalloc_closemap().  What is stored in such a page
+ * is lost.  Any other SIGBUS goes to the handler that was installed before, or to the default.
+ */
 
 /* Set `size` to sizeof(struct qalloc_options), everything unused to 0. */
 struct qalloc_options {
@@ -309,6 +319,62 @@ size_t qalloc_usable_size(void *map, const void *block);
 typedef void qalloc_misuse_fn(void *map, void *block, int error, void *arg);
 void qalloc_onmisuse(qalloc_misuse_fn *handler, void *arg);
 
+/* ---- A block and the pointer to it, together ----------------------------- */
+
+/*
+ * A kill between malloc and the store of its result leaks; after realloc has freed the
+ * old block, the pointer in the map dangles.  These calls change both in one: killed at any
+ * instruction, *where is as before or as the call would have left it, and no block is lost.
+ *
+ * where  the address of a pointer inside the map's data area, a multiple of 8, outside the
+ *        block it points to (QALLOC_EWILD, QALLOC_EARGUMENT).
+ * name   of a root, which then holds the block; one that is absent counts as NULL, and is
+ *        created by malloc and realloc.
+ *
+ * malloc_to stores the new block in *where, whatever was there; its contents are undefined, so
+ * fill a block before something that others follow points to it.  free_from frees what *where
+ * points to and stores NULL; NULL is ignored.  realloc_to resizes it as qalloc_realloc() does.
+ * On failure nothing has changed.  A pointer that is no live block is an error, and never
+ * ends the process.  Sizes, alignment and errors are those of the plain calls; freeing waits for
+ * the block's stream, and may fail with QALLOC_EBUSY.
+ *
+ * While a call is at work *where belongs to it: nobody else may change it.  If the caller dies
+ * in it, *where belongs to the dead until somebody opens the map or calls qalloc_recover().
+ */
+void *qalloc_malloc_to(void *map, size_t size, void **where);
+int qalloc_free_from(void *map, void **where);
+void *qalloc_realloc_to(void *map, size_t size, void **where);
+void *qalloc_malloc_toroot(void *map, size_t size, const char *name);
+int qalloc_free_fromroot(void *map, const char *name);
+void *qalloc_realloc_toroot(void *map, size_t size, const char *name);
+
+/*
+ * Settles what the dead left undone: frees the blocks of their interrupted calls to which
+ * nothing refers.  Opening a map that was not closed cleanly does so, too; a program whose
+ * peers may die calls it when it hears of a death, before it changes their pointers.
+ * 0, or -1: some of it could not be settled now (QALLOC_EBUSY, QALLOC_ENOSPACE, ...).
+ */
+int qalloc_recover(void *map);
+
+/*
+ * Frees every block that cannot be reached, for maps whose blocks are not kept by the calls above.
+ *
+ * reach  called once for each reachable block, beginning with the roots: it calls
+ *        qalloc_mark() for each block that this one refers to, and returns 0; anything else ends
+ *        the sweep, which then returns that and has freed nothing.
+ * freed  if not NULL, gets the number of blocks freed.
+ *
+ * No other process may be attached (QALLOC_EINUSE), no other thread use the map, and `reach`
+ * must not allocate or free in it.  0, or -1: a root or a marked pointer is not the start of a live block
+ * (QALLOC_EINTERIOR, QALLOC_ENOTLIVE, ...), and nothing was freed; or a free failed.
+ */
+struct qalloc_marks;
+typedef int qalloc_reach_fn(void *block, size_t size, struct qalloc_marks *marks, void *arg);
+int qalloc_sweep(void *map, qalloc_reach_fn *reach, void *arg, size_t *freed);
+
+/* Inside `reach`: this block is reachable, too.  NULL is ignored.  0, or -1: it is no live block. */
+int qalloc_mark(struct qalloc_marks *marks, const void *block);
+
 /* ---- Roots: named pointers, how a program finds its data again ----------- */
 
 /*
@@ -352,7 +418,7 @@ struct qalloc_info {
 	size_t size;       /* set by the caller: sizeof(struct qalloc_info) */
 	uint64_t kind;     /* enum qalloc_kind */
 	uint64_t version;  /* of the format */
-	uint64_t flags;    /* QALLOC_ZERO_ON_FREE, QALLOC_READONLY */
+	uint64_t flags;    /* QALLOC_ZERO_ON_FREE, QALLOC_READONLY, QALLOC_GUARD */
 	void *base;        /* the map's address */
 	uint64_t filesize; /* bytes */
 	uint64_t itemsize; /* bytes as given at creation; 0: dynamic */

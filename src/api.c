@@ -43,73 +43,11 @@ static void misuse(const char *call, void *map, void *block)
 	os_die(text);
 }
 
-static int resolve_fail(const struct map *m, enum qalloc_err rule, const void *address)
-{
-	uint64_t at = (uint64_t)(uintptr_t)address;
-
-	switch (rule) {
-	case QALLOC_EWILD:
-		return err_fail(rule, "%s: pointer: %x is outside the data area %x to %x", m->path,
-				at, m->base + m->geo.data_off, m->base + m->geo.data_end);
-	case QALLOC_EINTERIOR:
-		return err_fail(rule, "%s: pointer: %x is not the start of a block", m->path, at);
-	case QALLOC_ENOTLIVE:
-		return err_fail(rule, "%s: pointer: %x is not a live block", m->path, at);
-	case QALLOC_ECORRUPT:
-		return err_fail(rule, "%s: the word of the span of %x makes no sense", m->path, at);
-	default:
-		return err_fail(rule, "%s: metadata for %x cannot be touched: %e", m->path, at);
-	}
-}
-
-/* Resolves a pointer that must be a live block.  0, or -1 with the error recorded. */
-static int resolve(struct map *m, const void *address, struct block *b)
-{
-	enum qalloc_err rule = heap_locate(m, address, b);
-
-	if (rule == QALLOC_OK && !heap_is_live(m, b)) {
-		rule = QALLOC_ENOTLIVE;
-	}
-	if (rule != QALLOC_OK) {
-		return resolve_fail(m, rule, address);
-	}
-	/* A run is one only with all its tails: a length from the file is not believed. */
-	return b->run ? pool_see_run(m, b->span, b->bytes / m->geo.span_bytes) : 0;
-}
-
-static int resolve_readonly(struct map *m, const void *address, struct block *b)
-{
-	struct scan s;
-
-	if (scan_begin(&s, m) != 0) {
-		return -1;
-	}
-	enum qalloc_err rule = heap_locate_copy(&s, address, b);
-
-	scan_end(&s);
-	return rule == QALLOC_OK ? 0 : resolve_fail(m, rule, address);
-}
-
-static void *size_fail(const struct map *m, uint64_t size, uint64_t most)
-{
-	int number = m->geo.items != 0 ? EINVAL : ENOMEM;
-
-	err_fail_errno(QALLOC_ESIZE, number, "%s: size: %u, at most %u", m->path, size, most);
-	return NULL;
-}
-
-static void *take(struct map *m, size_t size, size_t align)
-{
-	uint64_t most = m->geo.items != 0 ? m->geo.item_bytes : m->geo.data_end - m->geo.data_off;
-
-	return size > most ? size_fail(m, size, most) : heap_take(m, size, align);
-}
-
 void *qalloc_malloc(void *map, size_t size)
 {
 	struct map *m = map_writable(map);
 
-	return m == NULL ? NULL : take(m, size, 1);
+	return m == NULL ? NULL : heap_take(m, size, 1, CELL_NONE);
 }
 
 void *qalloc_statmalloc(mapinfo_t *map)
@@ -135,7 +73,7 @@ void *qalloc_calloc(void *map, size_t count, size_t bytes)
 			       (uint64_t)count, (uint64_t)bytes);
 		return NULL;
 	}
-	void *block = take(m, total, 1);
+	void *block = heap_take(m, total, 1, CELL_NONE);
 
 	return block == NULL ? NULL : memset(block, 0, total);
 }
@@ -159,7 +97,7 @@ void *qalloc_aligned_alloc(void *map, size_t alignment, size_t size)
 			 (uint64_t)alignment, m->geo.item_bytes);
 		return NULL;
 	}
-	return take(m, size, alignment);
+	return heap_take(m, size, alignment, CELL_NONE);
 }
 
 int qalloc_tryfree(void *block, void *map)
@@ -172,7 +110,7 @@ int qalloc_tryfree(void *block, void *map)
 	struct map *m = map_writable(map);
 	struct block b;
 
-	if (m == NULL || resolve(m, block, &b) != 0 || heap_free(m, &b) != 0) {
+	if (m == NULL || block_resolve(m, block, &b) != 0 || heap_free(m, &b) != 0) {
 		return -1;
 	}
 	errno = saved;
@@ -201,10 +139,10 @@ static void *move(struct map *m, const struct block *old, size_t size)
 {
 	uint64_t bytes = min_u64(old->bytes, size);
 
-	if (heap_reserve(m, old, bytes) != 0) {
+	if (block_reserve(m, old, bytes) != 0) {
 		return NULL;
 	}
-	void *block = take(m, size, 1);
+	void *block = heap_take(m, size, 1, CELL_NONE);
 
 	if (block == NULL) {
 		return NULL;
@@ -217,7 +155,7 @@ static void *move(struct map *m, const struct block *old, size_t size)
 		struct failure why = thread_self()->last;
 		int number = errno;
 
-		if (heap_locate(m, block, &fresh) == QALLOC_OK) {
+		if (block_locate(m, block, &fresh) == QALLOC_OK) {
 			(void)heap_free(m, &fresh);
 		}
 		thread_self()->last = why;
@@ -238,12 +176,11 @@ void *qalloc_realloc(void *map, void *block, size_t size)
 	if (m != NULL && m->readonly) {
 		return map_writable(map);
 	}
-	if (m == NULL || resolve(m, block, &b) != 0) {
+	if (m == NULL || block_resolve(m, block, &b) != 0) {
 		misuse("qalloc_realloc", map, block);
 		return NULL;
 	}
-	/* Stay where less than half would be wasted; small blocks are not worth the move. */
-	if (size <= b.bytes && (m->geo.items != 0 || b.bytes <= 64 || size > b.bytes / 2)) {
+	if (heap_stays(m, &b, size)) {
 		return block;
 	}
 	void *moved = move(m, &b, size);
@@ -259,10 +196,10 @@ size_t qalloc_usable_size(void *map, const void *block)
 	struct map *m = map_of(map);
 	struct block b = {0};
 
-	if (m == NULL || (m->readonly ? resolve_readonly : resolve)(m, block, &b) != 0) {
+	if (m == NULL || (m->readonly ? block_resolve_copy : block_resolve)(m, block, &b) != 0) {
 		return 0;
 	}
-	return (size_t)b.bytes;
+	return map_intact(m) == 0 ? (size_t)b.bytes : 0;
 }
 
 uint64_t qalloc_offset(void *map, const void *address)

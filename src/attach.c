@@ -31,7 +31,9 @@ static bool same_file(const struct map *m, int fd)
 {
 	struct os_file now;
 
-	return fd >= 0 && os_identify(fd, &now) == 0 && same_identity(&now, &m->file);
+	/* A descriptor of the program may name the file, too, but not for what we need. */
+	return fd >= 0 && os_identify(fd, &now) == 0 && same_identity(&now, &m->file) &&
+	       now.readable && (m->readonly || now.writable);
 }
 
 enum descriptor { DESCRIPTOR_OK, DESCRIPTOR_LOST, DESCRIPTOR_REPLACED };
@@ -288,10 +290,12 @@ void map_detach(struct map *m)
 	if (m->self->owner == 0) {
 		return;
 	}
-	uint64_t dirty = shared_load(map_word(m, STATE_DIRTY));
+	if (m->poison == 0) {
+		uint64_t dirty = shared_load(map_word(m, STATE_DIRTY));
 
-	if (map_processes(m, 2) == 1) {
-		shared_cas(map_word(m, STATE_DIRTY), dirty, 0);
+		if (map_processes(m, 2) == 1) {
+			shared_cas(map_word(m, STATE_DIRTY), dirty, 0);
+		}
 	}
 	os_unmap(m->self->pin, os_page());
 	m->self->owner = 0;

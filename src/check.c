@@ -10,18 +10,27 @@
 /* Whether a pair differs in a bit that is not one of the `items` blocks. */
 /*@ requires pairs: count <= ITEMS_PER_SPAN_MAX / 64 && \valid_read(pairs + (0 .. 2 * count - 1));
     terminates \true;
-    assigns \nothing; */
+    assigns \nothing;
+    ensures quiet: quiet ==> (\result <==> !none_beyond(pairs, count, items)); */
 static bool live_beyond(const uint64_t *pairs, uint32_t count, uint32_t items)
 {
 	/*@ loop invariant bound: i <= count;
+	    loop invariant none: quiet ==> none_beyond(pairs, i, items);
 	    loop assigns i;
 	    loop variant count - i; */
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t own = shared_load(&pairs[2 * i]);
 		uint64_t rem = shared_load(&pairs[2 * i + 1]);
+		uint64_t beyond = complement(valid_mask(items, i));
+		uint64_t extra = (own ^ rem) & beyond;
+		/*@ assert extra: \forall integer b; 0 <= b < 64 ==>
+		      (bit(extra, b) <==> live(own, rem, b) && bit(beyond, b)); */
+		uint32_t first = first_set(extra);
 
-		if (((own ^ rem) & ~valid_mask(items, i)) != 0)
+		if (first < 64) {
+			/*@ assert block: (i * 64 + first) / 64 == i && (i * 64 + first) % 64 == first; */
 			return true;
+		}
 	}
 	return false;
 }

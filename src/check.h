@@ -18,6 +18,9 @@
 
 #include "geo.h"
 #include "span.h"
+#ifdef __FRAMAC__
+#include "../proofs/check.acsl"
+#endif
 
 enum check_finding {
 	CHECK_CLEAN = 0,
@@ -42,14 +45,20 @@ struct check {
     requires pairs: \valid_read(pairs + (0 .. 2 * g->span_pairs - 1));
     terminates \true;
     assigns c->tails;
+    ensures clean: quiet ==>
+      (\result == CHECK_CLEAN <==> span_clean(g, index, word, pairs, \old(c->tails)));
+    ensures word: \result == CHECK_WORD <==> !span_word_ok(g, index, word);
+    ensures orphan: \result == CHECK_TAIL_ORPHAN <==> word == SPAN_TAIL && \old(c->tails) == 0;
+    ensures broken: \result == CHECK_RUN_BROKEN <==>
+      span_word_ok(g, index, word) && word != SPAN_TAIL && \old(c->tails) > 0;
+    ensures live: \result == CHECK_FREE_LIVE ==> !is_small(word);
+    ensures beyond: \result == CHECK_BITS_BEYOND ==> is_small(word);
     ensures finding: CHECK_CLEAN <= \result <= CHECK_BITS_BEYOND;
-    ensures tails: c->tails < \max(0x100000000, \old(c->tails));
-    ensures tail: word == SPAN_TAIL && \old(c->tails) > 0 ==>
-      (\result == CHECK_CLEAN || \result == CHECK_FREE_LIVE) && c->tails == \old(c->tails) - 1;
-    ensures orphan: word == SPAN_TAIL && \old(c->tails) == 0 ==> \result == CHECK_TAIL_ORPHAN;
-    ensures broken: \old(c->tails) > 0 && word != SPAN_TAIL ==>
-      \result == CHECK_WORD || \result == CHECK_RUN_BROKEN;
-    ensures state: (word & 0xFF) > SPAN_TAIL ==> \result == CHECK_WORD; */
+    ensures bad: !span_word_ok(g, index, word) || word == SPAN_TAIL ==>
+      c->tails == \max(0, \old(c->tails) - 1);
+    ensures run: word_run(word, span_room(g, index)) ==> c->tails == word_length(word) - 1;
+    ensures none: word == SPAN_FREE || is_small(word) && span_word_ok(g, index, word) ==>
+      c->tails == 0; */
 enum check_finding check_span(struct check *c, const struct geo *g, uint64_t index, uint64_t word,
 			      const uint64_t *pairs);
 

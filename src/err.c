@@ -58,6 +58,7 @@ static const struct err_entry err_table[QALLOC_ERR_COUNT] = {
 	[QALLOC_EBUSY] = {EAGAIN, "what is needed was held for too long"},
 	[QALLOC_ESIZE] = {EINVAL, "the size is too large"},
 	[QALLOC_ECORRUPT] = {EUCLEAN, "the metadata of the map contradicts itself"},
+	[QALLOC_EPOISONED] = {EIO, "a page of the file could not be had"},
 	[QALLOC_EWILD] = {EINVAL, "the pointer is outside the map's data area"},
 	[QALLOC_EINTERIOR] = {EINVAL, "the pointer is not the start of a block"},
 	[QALLOC_ENOTLIVE] = {EINVAL, "the block is not live"},

@@ -82,7 +82,7 @@ _Static_assert(HDR_CRC + 4 == HDR_BYTES, "the checksum ends the header");
 #define STATE_TRIMS (STATE_OFF + 32)     /* 8: raised before free spans lose their disk space */
 #define STATE_FREE_HINT (STATE_OFF + 40) /* 8: where the search for a free span begins */
 #define STATE_POOL (STATE_OFF + 64)      /* a lock */
-#define STATE_INTENT (STATE_OFF + 128)   /* 24: op, first span, count */
+#define STATE_INTENT (STATE_OFF + 128)   /* 32: op, first span, count, cell or 0 */
 #define STATE_ROOTS (STATE_OFF + 192)    /* a lock */
 
 /* A lock: 8 bytes owner word (0 free), 4 bytes "somebody waits", 4 reserved. */
@@ -111,10 +111,14 @@ _Static_assert(HDR_CRC + 4 == HDR_BYTES, "the checksum ends the header");
 #define STREAMS_OFF 0x10000u
 #define STREAM_BYTES 512u
 #define STREAM_LOCK 0      /* a lock */
-#define STREAM_INTENT 64   /* 64: reserved, zero */
+#define STREAM_INTENT 64   /* 16: block or 0, cell; the rest reserved, zero */
 #define STREAM_CURSORS 128 /* 4 for each size class: no room below this span */
 
-#define RECORD_BYTES 64u /* of one thread, reserved, zero */
+/* A thread record; the rest of its bytes is reserved, zero. */
+#define RECORD_BYTES 64u
+#define RECORD_OWNER 0  /* 8: owner word, 0: not in use */
+#define RECORD_CELL 8   /* 8: whose block it is going to be */
+#define RECORD_BLOCK 16 /* 8: 0: none */
 #define RECORDS_MIN 64u
 #define RECORDS_MAX 4096u
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Geometry, computed once per open; then addresses to blocks and back.
+ * Geometry, computed once per open, and the predicate that says whether one is valid.
  *
  *  - Trusts that the parameters passed the rules of params_check().
  *  - Nothing overflows: a file has at most 2^46 bytes, and every product here is
@@ -11,27 +11,15 @@
 #include "geo.h"
 #include "size.h"
 
-#include "../proofs/geo_ghost.acsl"
+#include "../proofs/number_ghost.acsl"
 
 #define PAGE 4096u
 #define WORD_BYTES 8u
-#define ITEM_ALIGN 8u
 #define BITS_PER_PAIR 64u
 #define BLOCK_BYTES_MIN 16u /* of a dynamic map */
-#define SPANS_PER_STREAM 64u
 #define FILE_PER_RECORD 4096u
 
-/* The file sizes of one span size are searched by steps that shrink at least thirtyfold. */
-#define SIZE_STEPS_MAX 64u
-
-/*@ requires unit: unit >= 1;
-    requires room: value + (unit - 1) <= UINT64_MAX;
-    terminates \true;
-    exits \false;
-    assigns \nothing;
-    ensures value: \result == up(value, unit);
-    ensures enough: value <= \result < value + unit; */
-static uint64_t round_up(uint64_t value, uint64_t unit)
+uint64_t geo_round_up(uint64_t value, uint64_t unit)
 {
 	uint64_t most = value + (unit - 1);
 	uint64_t units = most / unit;
@@ -116,7 +104,7 @@ static void lay_spans(const struct params *p, struct geo *g)
 		/*@ assert dynamic: spans_dynamic(g); */
 		return;
 	}
-	uint64_t stride = round_up(p->item_size, ITEM_ALIGN);
+	uint64_t stride = geo_round_up(p->item_size, ITEM_ALIGN);
 	uint64_t fitting = target / stride;
 	uint32_t group = pow2_within(fitting, 1, ITEMS_PER_SPAN_MAX);
 	uint64_t span_bytes = group * stride;
@@ -153,9 +141,9 @@ static void lay_spans(const struct params *p, struct geo *g)
 static void lay_regions(struct geo *g)
 {
 	uint64_t streams_end = STREAMS_OFF + (uint64_t)g->streams * STREAM_BYTES;
-	g->records_off = round_up(streams_end, PAGE);
+	g->records_off = geo_round_up(streams_end, PAGE);
 	uint64_t records_end = g->records_off + (uint64_t)g->records * RECORD_BYTES;
-	g->words_off = round_up(records_end, PAGE);
+	g->words_off = geo_round_up(records_end, PAGE);
 
 	/*@ assert words: g->words_off == regions_words(g->streams, g->records); */
 
@@ -171,9 +159,9 @@ static void lay_regions(struct geo *g)
 	      spans_max * g->span_bytes + spans_max * 8 + spans_max * pairs_bytes; */
 	/*@ assert tables: spans_max * 8 + spans_max * pairs_bytes <= 0x800000000000 + 0x10000; */
 	uint64_t words_end = g->words_off + spans_max * WORD_BYTES;
-	g->pairs_off = round_up(words_end, PAGE);
+	g->pairs_off = geo_round_up(words_end, PAGE);
 	uint64_t pairs_end = g->pairs_off + spans_max * pairs_bytes;
-	g->meta_end = round_up(pairs_end, GRANULE);
+	g->meta_end = geo_round_up(pairs_end, GRANULE);
 	/*@ assert end: g->meta_end == regions_end(g->words_off, spans_max, g->span_pairs); */
 	g->data_off = g->meta_end + GRANULE;
 	/*@ assert left: g->file_size - g->data_off < spans_max * g->span_bytes; */
@@ -365,7 +353,7 @@ static bool counts_are_valid(const struct geo *g)
 	if (g->item_bytes == 0)
 		return g->items == 0 &&
 		       is_product(g->data_end - g->data_off, g->spans, g->span_bytes);
-	return is_product(g->data_end - g->data_off, g->items, g->item_bytes) && g->items > 0 &&
+	return is_product(g->data_end - g->data_off, g->items, g->item_bytes) &&
 	       (g->items - 1) / g->span_items == g->spans - 1;
 }
 
@@ -408,206 +396,4 @@ bool geo_is_valid(const struct geo *g)
 {
 	return (spans_are_dynamic(g) || spans_are_static(g)) && regions_are_valid(g) &&
 	       tables_are_valid(g) && counts_are_valid(g);
-}
-
-uint64_t geo_block_bytes(const struct geo *g, uint32_t cls)
-{
-	/*@ assert some: g->item_bytes == 0 ==> 16 <= class_size(cls) <= g->span_bytes / 2; */
-	return g->item_bytes != 0 ? g->item_bytes : class_bytes(cls);
-}
-
-uint32_t geo_span_items(const struct geo *g, uint64_t span, uint32_t cls)
-{
-	/*@ assert some: g->item_bytes == 0 ==> 16 <= class_size(cls) <= g->span_bytes / 2; */
-	if (g->item_bytes == 0)
-		return (uint32_t)g->span_bytes / class_bytes(cls);
-	if (span + 1 < g->spans)
-		return g->span_items;
-	/*@ assert last: span == g->spans - 1; */
-	return (uint32_t)(g->items - span * g->span_items);
-}
-
-/* A function of its own because the provers need the shift in a variable. */
-/*@ requires range: 12 <= shift <= 16;
-    terminates \true;
-    exits \false;
-    assigns \nothing;
-    ensures shift12: shift == 12 ==> \result * 4096 <= rel < \result * 4096 + 4096;
-    ensures shift13: shift == 13 ==> \result * 8192 <= rel < \result * 8192 + 8192;
-    ensures shift14: shift == 14 ==> \result * 16384 <= rel < \result * 16384 + 16384;
-    ensures shift15: shift == 15 ==> \result * 32768 <= rel < \result * 32768 + 32768;
-    ensures shift16: shift == 16 ==> \result * 65536 <= rel < \result * 65536 + 65536; */
-static inline uint64_t shifted(uint64_t rel, uint32_t shift)
-{
-	/*@ ghost shift_divides(rel, shift); */
-	return rel >> shift;
-}
-
-uint64_t geo_span_at(const struct geo *g, uint64_t rel)
-{
-	/*@ ghost uint64_t most = g->spans * g->span_items; */
-	/*@ ghost if (g->item_bytes != 0) product_grows(g->items, most, g->item_bytes); */
-	/*@ assert static: g->item_bytes != 0 ==> g->spans * g->span_bytes == most * g->item_bytes; */
-	/*@ assert inside: rel < g->spans * g->span_bytes; */
-	if (g->span_shift != 0)
-		return shifted(rel, g->span_shift);
-	/*@ ghost uint64_t units = rel / g->span_bytes; */
-	/*@ assert units: units * g->span_bytes <= rel < units * g->span_bytes + g->span_bytes; */
-	/*@ ghost product_less(units, g->spans, g->span_bytes); */
-	/* A division of 32 bits is several times faster on many machines. */
-	if (rel <= UINT32_MAX && g->span_bytes <= UINT32_MAX)
-		return (uint32_t)rel / (uint32_t)g->span_bytes;
-	return rel / g->span_bytes;
-}
-
-struct place geo_place(const struct geo *g, uint64_t rel, uint64_t span, uint32_t cls)
-{
-	uint64_t off = rel - span * g->span_bytes;
-	struct place at = {.span = span, .item = 0, .start = off == 0};
-	uint32_t block, start;
-
-	/* The one item of such a span may be larger than 4 GiB; all other spans have at most 64 KiB. */
-	if (g->span_items == 1) {
-		/*@ assert one: block_count(g, span, cls) == 1; */
-		return at;
-	}
-	block = (uint32_t)geo_block_bytes(g, cls);
-	at.item = (uint32_t)off / block;
-	start = at.item * block;
-	/* Behind the last block of a dynamic span may be bytes that belong to none. */
-	at.start = start == off && start + block <= g->span_bytes;
-	/*@ ghost uint32_t item = at.item; */
-	/*@ ghost uint64_t count = blocks_fit(g, span, cls, block); */
-	/*@ ghost if (at.start) product_less(item, count, block); */
-	/*@ assert start: at.start ==> starts_block(g, rel, span, cls, item); */
-	/*@ ghost if (item < count) product_grows(item + 1, count, block); */
-	/*@ assert same: \forall integer i; i * block == off ==> i == item; */
-	/*@ assert exact: item < count && start == off ==> at.start; */
-	/*@ assert every: \forall integer i; i < count && i * block == off ==> at.start && i == item; */
-	return at;
-}
-
-uint64_t geo_item_rel(const struct geo *g, uint64_t span, uint32_t cls, uint32_t item)
-{
-	uint64_t bytes = geo_block_bytes(g, cls);
-
-	/*@ ghost uint64_t count = blocks_fit(g, span, cls, bytes); */
-	/*@ ghost product_grows(item + 1, count, bytes); */
-	return span * g->span_bytes + item * bytes;
-}
-
-/*
- * The smallest size in [low, high] whose data area has `need` bytes; 0: there is none.  All sizes there
- * have the same span size, so that data_off only grows with the size, and
- * size = data_off(size) + need has a least solution, which this approaches from below.
- */
-/*@ requires mem: \valid(p);
-    requires range: 1 <= low <= high <= QALLOC_FILESIZE_MAX && need <= QALLOC_FILESIZE_MAX;
-    requires params: params_ok(1, p->streams, p->kind, p->item_size);
-    terminates \true;
-    exits \false;
-    assigns p->file_size;
-    ensures range: \result != 0 ==> low <= \result <= high && p->file_size == \result;
-    ensures room: \result != 0 ==> geo_data(\result, p->item_size, p->streams) + need <= \result; */
-static uint64_t size_within(struct params *p, uint64_t need, uint64_t low, uint64_t high)
-{
-	struct geo g;
-
-	p->file_size = low;
-	/*@ loop invariant range: low <= p->file_size <= high && 0 <= step <= SIZE_STEPS_MAX;
-	    loop assigns step, p->file_size, g;
-	    loop variant SIZE_STEPS_MAX - step; */
-	for (uint32_t step = 0;; step++) {
-		uint64_t next;
-
-		lay_out(p, &g);
-		next = g.data_off + need;
-		if (next <= p->file_size)
-			return p->file_size;
-		if (next > high || step == SIZE_STEPS_MAX)
-			return 0;
-		p->file_size = next;
-	}
-}
-
-/* The ends of the range of file sizes whose span size (or target) is `target`. */
-/*@ requires target: is_pow2(target) && SPAN_BYTES_MIN <= target && streams <= QALLOC_STREAMS_MAX;
-    terminates \true;
-    exits \false;
-    assigns \nothing;
-    ensures value: \result == (target == SPAN_BYTES_MIN ? 1 : target * 64 * streams); */
-static uint64_t sizes_low(uint32_t target, uint64_t streams)
-{
-	return target == SPAN_BYTES_MIN ? 1 : (uint64_t)target * SPANS_PER_STREAM * streams;
-}
-
-/*@ requires target: is_pow2(target) && SPAN_BYTES_MIN <= target;
-    requires streams: 1 <= streams <= QALLOC_STREAMS_MAX;
-    terminates \true;
-    exits \false;
-    assigns \nothing;
-    ensures last: target == SPAN_BYTES_MAX ==> \result == QALLOC_FILESIZE_MAX;
-    ensures value: target != SPAN_BYTES_MAX ==> \result == target * 128 * streams - 1; */
-static uint64_t sizes_high(uint32_t target, uint64_t streams)
-{
-	if (target == SPAN_BYTES_MAX)
-		return QALLOC_FILESIZE_MAX;
-	return (uint64_t)target * 2 * SPANS_PER_STREAM * streams - 1;
-}
-
-uint64_t geo_static_size(uint64_t item_size, uint64_t items, uint64_t streams)
-{
-	struct params p = {.kind = QALLOC_STATIC, .item_size = item_size};
-	uint64_t more = 0;
-
-	if (item_size == 0 || item_size > QALLOC_FILESIZE_MAX || items == 0 || streams == 0 ||
-	    streams > QALLOC_STREAMS_MAX)
-		return 0;
-	uint64_t stride = round_up(item_size, ITEM_ALIGN);
-	if (items > QALLOC_FILESIZE_MAX / stride)
-		return 0;
-	p.streams = (uint32_t)streams;
-	uint64_t need = items * stride;
-	/*@ assert need: need <= QALLOC_FILESIZE_MAX && need == items * up(item_size, 8); */
-	/*@ loop invariant target: target == 2 * SPAN_BYTES_MAX ||
-	                     (is_pow2(target) && SPAN_BYTES_MIN <= target);
-	    loop invariant more: more == 0 || room_for(more, item_size, streams, need);
-	    loop assigns target, more, p.file_size;
-	    loop variant 2 * SPAN_BYTES_MAX - target; */
-	for (uint32_t target = SPAN_BYTES_MIN; target <= SPAN_BYTES_MAX; target *= 2) {
-		uint64_t low = sizes_low(target, streams);
-		uint64_t high = sizes_high(target, streams);
-		uint64_t size = size_within(&p, need, low, high);
-		struct geo g;
-
-		if (size == 0 || geo_compute(&p, &g) != QALLOC_OK)
-			continue;
-		if (g.items == items)
-			return size;
-		if (more == 0)
-			more = size;
-	}
-	return more;
-}
-
-uint64_t geo_dynamic_size(uint64_t bytes, uint64_t streams)
-{
-	struct params p = {.kind = QALLOC_DYNAMIC};
-
-	if (bytes > QALLOC_FILESIZE_MAX || streams == 0 || streams > QALLOC_STREAMS_MAX)
-		return 0;
-	p.streams = (uint32_t)streams;
-	/*@ loop invariant target: target == 2 * SPAN_BYTES_MAX ||
-	                     (is_pow2(target) && SPAN_BYTES_MIN <= target);
-	    loop assigns target, p.file_size;
-	    loop variant 2 * SPAN_BYTES_MAX - target; */
-	for (uint32_t target = SPAN_BYTES_MIN; target <= SPAN_BYTES_MAX; target *= 2) {
-		uint64_t need = bytes == 0 ? target : round_up(bytes, target);
-		uint64_t low = sizes_low(target, streams);
-		uint64_t size = size_within(&p, need, low, sizes_high(target, streams));
-
-		if (size != 0)
-			return size;
-	}
-	return 0;
 }

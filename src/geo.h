@@ -21,6 +21,9 @@
 #include "hdr.h"
 #include "size.h"
 
+#define ITEM_ALIGN 8u        /* of a static map's items */
+#define SPANS_PER_STREAM 64u /* at least, while spans are larger than SPAN_BYTES_MIN */
+
 struct geo {
 	uint64_t file_size;   /* bytes */
 	uint64_t records_off; /* thread records */
@@ -53,6 +56,16 @@ struct place {
 #include "../proofs/geo.acsl"
 #endif
 
+/* The least multiple of `unit` that is not below `value`. */
+/*@ requires unit: unit >= 1;
+    requires room: value + (unit - 1) <= UINT64_MAX;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures value: \result == up(value, unit);
+    ensures enough: value <= \result < value + unit; */
+uint64_t geo_round_up(uint64_t value, uint64_t unit);
+
 /* QALLOC_OK and *g; or QALLOC_EFILESIZE (too small for one item or span), QALLOC_EITEMSIZE. Requires what params_check
    checks before it. */
 /*@ requires mem: \valid_read(p) && \valid(g) && \separated(p, g);
@@ -64,6 +77,8 @@ struct place {
     ensures valid: \result == QALLOC_OK ==> geo_valid(g);
     ensures size: g->file_size == p->file_size && g->streams == p->streams;
     ensures stride: g->item_bytes == up(p->item_size, 8);
+    ensures data: g->data_off == geo_data(p->file_size, p->item_size, p->streams);
+    ensures bound: g->data_off <= 0x1000000000000;
     ensures all: \result == QALLOC_OK ==> p->file_size - g->data_end <
               geo_unit(p->file_size, p->item_size, p->streams); */
 enum qalloc_err geo_compute(const struct params *p, struct geo *g);

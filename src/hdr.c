@@ -260,82 +260,6 @@ enum qalloc_err hdr_decode(const uint8_t *bytes, size_t len, uint64_t file_size,
 	return check_geometry(out);
 }
 
-/*@ requires mem: \valid_read(p) && \valid(bytes + (0 .. HDR_BYTES - 1));
-    requires apart: \separated(p, bytes + (0 .. HDR_BYTES - 1));
-    terminates \true;
-    exits \false;
-    assigns bytes[HDR_COMPAT .. HDR_KIND - 1];
-    ensures compat: le64(bytes + HDR_COMPAT) == p->compat;
-    ensures ro_compat: le64(bytes + HDR_RO_COMPAT) == p->ro_compat;
-    ensures incompat: le64(bytes + HDR_INCOMPAT) == 0; */
-static void store_features(const struct params *p, uint8_t *bytes)
-{
-	store64(bytes + HDR_COMPAT, p->compat);
-	store64(bytes + HDR_RO_COMPAT, p->ro_compat);
-	store64(bytes + HDR_INCOMPAT, HDR_INCOMPAT_KNOWN);
-}
-
-/*@ requires mem: \valid_read(p) && \valid(bytes + (0 .. HDR_BYTES - 1));
-    requires apart: \separated(p, bytes + (0 .. HDR_BYTES - 1));
-    terminates \true;
-    exits \false;
-    assigns bytes[HDR_KIND .. HDR_ITEM_SIZE - 1];
-    ensures kind: le32(bytes + HDR_KIND) == p->kind;
-    ensures streams: le32(bytes + HDR_STREAMS) == p->streams;
-    ensures size: le64(bytes + HDR_FILE_SIZE) == p->file_size;
-    ensures base: le64(bytes + HDR_BASE) == p->base; */
-static void store_place(const struct params *p, uint8_t *bytes)
-{
-	store32(bytes + HDR_KIND, p->kind);
-	store32(bytes + HDR_STREAMS, p->streams);
-	store64(bytes + HDR_FILE_SIZE, p->file_size);
-	store64(bytes + HDR_BASE, p->base);
-}
-
-/*@ requires mem: \valid_read(p) && \valid(bytes + (0 .. HDR_BYTES - 1));
-    requires apart: \separated(p, bytes + (0 .. HDR_BYTES - 1));
-    terminates \true;
-    exits \false;
-    assigns bytes[HDR_ITEM_SIZE .. HDR_UUID - 1];
-    ensures item: le64(bytes + HDR_ITEM_SIZE) == p->item_size;
-    ensures flags: le64(bytes + HDR_FLAGS) == p->flags; */
-static void store_items(const struct params *p, uint8_t *bytes)
-{
-	store64(bytes + HDR_ITEM_SIZE, p->item_size);
-	store64(bytes + HDR_FLAGS, p->flags);
-}
-
-/*@ requires mem: \valid_read(p) && \valid(bytes + (0 .. HDR_BYTES - 1));
-    requires apart: \separated(p, bytes + (0 .. HDR_BYTES - 1));
-    terminates \true;
-    exits \false;
-    assigns bytes[HDR_UUID .. HDR_RESERVED - 1];
-    ensures uuid: le64(bytes + HDR_UUID) == p->uuid[0];
-    ensures more: le64(bytes + (HDR_UUID + 8)) == p->uuid[1];
-    ensures created: le64(bytes + HDR_CREATED) == p->created; */
-static void store_birth(const struct params *p, uint8_t *bytes)
-{
-	store64(bytes + HDR_UUID, p->uuid[0]);
-	store64(bytes + HDR_UUID + 8, p->uuid[1]);
-	store64(bytes + HDR_CREATED, p->created);
-}
-
-/*@ requires mem: \valid(bytes + (0 .. HDR_RESERVED - 1));
-    terminates \true;
-    exits \false;
-    assigns bytes[0 .. HDR_COMPAT - 1];
-    ensures magic: le64(bytes + HDR_MAGIC) == 0x1A0A0D434C415189;
-    ensures version: le32(bytes + HDR_VERSION) == FORMAT_VERSION;
-    ensures machine: le16(bytes + HDR_ENDIAN) == HDR_ENDIAN_LITTLE &&
-              le16(bytes + HDR_POINTER_BITS) == 64; */
-static void store_format(uint8_t *bytes)
-{
-	store64(bytes + HDR_MAGIC, MAGIC_DONE);
-	store32(bytes + HDR_VERSION, FORMAT_VERSION);
-	store16(bytes + HDR_ENDIAN, HDR_ENDIAN_LITTLE);
-	store16(bytes + HDR_POINTER_BITS, POINTER_BITS);
-}
-
 /*@ requires mem: \valid(bytes + (0 .. HDR_BYTES - 1));
     requires crc: crc == crc_of(bytes + 8, HDR_CRC - 8);
     terminates \true;
@@ -363,21 +287,32 @@ static void store_crc(uint8_t *bytes, uint32_t crc)
     ensures zero: zero_at(bytes + HDR_RESERVED, HDR_CRC - HDR_RESERVED); */
 static void clear_reserved(uint8_t *bytes)
 {
-	/*@ loop invariant range: HDR_RESERVED <= i <= HDR_CRC;
-	    loop invariant zero: \forall integer j; HDR_RESERVED <= j < i ==> bytes[j] == 0;
+	/*@ loop invariant range: 0 <= i <= HDR_CRC - HDR_RESERVED;
+	    loop invariant zero: zero_at(bytes + HDR_RESERVED, i);
 	    loop assigns i, bytes[HDR_RESERVED .. HDR_CRC - 1];
-	    loop variant HDR_CRC - i; */
-	for (uint32_t i = HDR_RESERVED; i < HDR_CRC; i++)
-		bytes[i] = 0;
+	    loop variant HDR_CRC - HDR_RESERVED - i; */
+	for (uint32_t i = 0; i < HDR_CRC - HDR_RESERVED; i++)
+		bytes[HDR_RESERVED + i] = 0;
 }
 
 void hdr_encode(const struct params *p, uint8_t *bytes)
 {
-	store_format(bytes);
-	store_features(p, bytes);
-	store_place(p, bytes);
-	store_items(p, bytes);
-	store_birth(p, bytes);
+	store64(bytes + HDR_MAGIC, MAGIC_DONE);
+	store32(bytes + HDR_VERSION, FORMAT_VERSION);
+	store16(bytes + HDR_ENDIAN, HDR_ENDIAN_LITTLE);
+	store16(bytes + HDR_POINTER_BITS, POINTER_BITS);
+	store64(bytes + HDR_COMPAT, p->compat);
+	store64(bytes + HDR_RO_COMPAT, p->ro_compat);
+	store64(bytes + HDR_INCOMPAT, HDR_INCOMPAT_KNOWN);
+	store32(bytes + HDR_KIND, p->kind);
+	store32(bytes + HDR_STREAMS, p->streams);
+	store64(bytes + HDR_FILE_SIZE, p->file_size);
+	store64(bytes + HDR_BASE, p->base);
+	store64(bytes + HDR_ITEM_SIZE, p->item_size);
+	store64(bytes + HDR_FLAGS, p->flags);
+	store64(bytes + HDR_UUID, p->uuid[0]);
+	store64(bytes + HDR_UUID + 8, p->uuid[1]);
+	store64(bytes + HDR_CREATED, p->created);
 	clear_reserved(bytes);
 	store_crc(bytes, header_crc(bytes));
 }

@@ -25,6 +25,7 @@
 struct want {
 	uint32_t cls;
 	uint64_t align; /* of the class's size */
+	uint64_t cell;  /* that shall refer to it, or CELL_NONE */
 };
 
 static bool class_fits(const struct map *m, const struct want *w, uint32_t cls)
@@ -101,8 +102,8 @@ static void sweep_all(struct map *m, struct scan *s, const struct want *w, struc
 }
 
 /* Takes a block from the span that the sweep found, if it still has one. */
-static bool take_swept(struct map *m, uint64_t span, uint32_t cls, struct patience *p,
-		       uint64_t *rel)
+static bool take_swept(struct map *m, uint64_t span, uint32_t cls, uint64_t cell,
+		       struct patience *p, uint64_t *rel)
 {
 	bool broken = false;
 
@@ -115,7 +116,7 @@ static bool take_swept(struct map *m, uint64_t span, uint32_t cls, struct patien
 	if (span_word_state(word) != SPAN_SMALL || !stream_enter(m, stream, p)) {
 		return false;
 	}
-	bool taken = stream_take_from(m, stream, span, cls, rel);
+	bool taken = stream_take_from(m, stream, span, cls, cell, rel);
 
 	stream_leave(m, stream);
 	return taken;
@@ -143,10 +144,10 @@ static enum last last_resort(struct map *m, const struct want *w, struct patienc
 		if (sweep.released > 0) {
 			return LAST_RELEASED;
 		}
-		if (sweep.cls == CLASS_NONE) {
+		if (w == NULL || sweep.cls == CLASS_NONE) {
 			return sweep.free_seen ? LAST_FREE : LAST_NOTHING;
 		}
-		if (take_swept(m, sweep.span, sweep.cls, p, rel)) {
+		if (take_swept(m, sweep.span, sweep.cls, w->cell, p, rel)) {
 			return LAST_TAKEN;
 		}
 	}
@@ -186,7 +187,7 @@ static int take_home(struct map *m, const struct want *w, struct patience *p, ui
 			return err_fail(QALLOC_EBUSY, "%s: every stream was held for over a second",
 					m->path);
 		}
-		*took = stream_take(m, *stream, w->cls, rel);
+		*took = stream_take(m, *stream, w->cls, w->cell, rel);
 		stream_leave(m, *stream);
 		if (*took != STREAM_UNSEEN) {
 			return 0;
@@ -245,7 +246,8 @@ static int take_slow(struct map *m, const struct want *w, struct patience *p, ui
 			if (pool == POOL_OK) {
 				stream_hint(m, stream, w->cls, span);
 				/* At once, whatever the frontier says. */
-				last = take_swept(m, span, w->cls, p, rel) ? LAST_TAKEN : last;
+				last = take_swept(m, span, w->cls, w->cell, p, rel) ? LAST_TAKEN
+										    : last;
 			} else {
 				last = last_after(m, w, p, rel, pool);
 			}
@@ -263,6 +265,18 @@ static int take_slow(struct map *m, const struct want *w, struct patience *p, ui
 	return full(m, p, geo_block_bytes(&m->geo, w->cls));
 }
 
+static void *taken(const struct map *m, uint64_t rel)
+{
+	return map_intact(m) == 0 ? map_address(m, rel) : NULL;
+}
+
+/* The error is recorded, unless it only followed from a lost page. */
+static void *none(const struct map *m)
+{
+	(void)map_intact(m);
+	return NULL;
+}
+
 static void *take_small(struct map *m, const struct want *w)
 {
 	struct patience p;
@@ -274,23 +288,23 @@ static void *take_small(struct map *m, const struct want *w)
 	uint32_t home = stream_home(m);
 
 	if (__builtin_expect(stream_enter_now(m, home, p.me), 1)) {
-		enum stream_take took = stream_take(m, home, w->cls, &rel);
+		enum stream_take took = stream_take(m, home, w->cls, w->cell, &rel);
 
 		stream_leave(m, home);
 		if (__builtin_expect(took == STREAM_TAKEN, 1)) {
-			return map_address(m, rel);
+			return taken(m, rel);
 		}
 	}
 	int saved = errno;
 
 	if (take_slow(m, w, &p, &rel) != 0) {
-		return NULL;
+		return none(m);
 	}
 	errno = saved;
-	return map_address(m, rel);
+	return taken(m, rel);
 }
 
-static void *take_large(struct map *m, uint64_t bytes, uint64_t align)
+static void *take_large(struct map *m, uint64_t bytes, uint64_t align, uint64_t cell)
 {
 	struct patience p;
 	uint64_t count = bytes / m->geo.span_bytes + (bytes % m->geo.span_bytes != 0);
@@ -303,14 +317,14 @@ static void *take_large(struct map *m, uint64_t bytes, uint64_t align)
 
 	for (uint32_t i = 0; i < LAST_TRIES; i++) {
 		uint64_t first = 0, rel = 0;
-		enum pool_result result = pool_take_run(m, &p, count, align, &first);
+		enum pool_result result = pool_take_run(m, &p, count, align, cell, &first);
 
 		if (result == POOL_FAILED) {
-			return NULL;
+			return none(m);
 		}
 		if (result == POOL_OK) {
 			errno = saved;
-			return map_address(m, first * m->geo.span_bytes);
+			return taken(m, first * m->geo.span_bytes);
 		}
 		/* Spans may come back between that look at the pool and the sweep. */
 		bool released = last_resort(m, NULL, &p, &rel) == LAST_RELEASED;
@@ -321,118 +335,52 @@ static void *take_large(struct map *m, uint64_t bytes, uint64_t align)
 		again = released;
 	}
 	full(m, &p, bytes);
+	return none(m);
+}
+
+static void *too_large(const struct map *m, uint64_t size, uint64_t most)
+{
+	int number = m->geo.items != 0 ? EINVAL : ENOMEM;
+
+	err_fail_errno(QALLOC_ESIZE, number, "%s: size: %u, at most %u", m->path, size, most);
 	return NULL;
 }
 
-void *heap_take(struct map *m, uint64_t bytes, uint64_t align)
+void *heap_take(struct map *m, uint64_t bytes, uint64_t align, uint64_t cell)
 {
-	struct want w = {.cls = 0, .align = align < 16 ? 8 : align};
+	uint64_t most = m->geo.items != 0 ? m->geo.item_bytes : m->geo.data_end - m->geo.data_off;
+	struct want w = {.cls = 0, .align = align < 16 ? 8 : align, .cell = cell};
 
+	if (bytes > most) {
+		return too_large(m, bytes, most);
+	}
 	if (m->geo.items != 0) {
 		return take_small(m, &w);
 	}
 	w.cls = align <= 16 ? class_of(bytes) : class_aligned(bytes, align, m->geo.classes);
 	if (w.cls >= m->geo.classes) {
-		return take_large(m, bytes == 0 ? 1 : bytes, align);
+		return take_large(m, bytes == 0 ? 1 : bytes, align, cell);
 	}
 	return take_small(m, &w);
 }
 
-/* What the span's word says about the pointer. */
-static enum qalloc_err locate_in(const struct geo *g, uint64_t word, struct block *b)
+static int given(const struct map *m, int result)
 {
-	switch (span_word_state(word)) {
-	case SPAN_SMALL:
-		break;
-	case SPAN_RUN:
-		b->run = true;
-		b->bytes = span_word_length(word) * g->span_bytes;
-		return b->rel == b->span * g->span_bytes ? QALLOC_OK : QALLOC_EINTERIOR;
-	case SPAN_TAIL:
-		return QALLOC_EINTERIOR;
-	default:
-		return QALLOC_ENOTLIVE;
-	}
-	b->cls = span_word_class(word);
-	b->stream = span_word_stream(word);
-	b->bytes = geo_block_bytes(g, b->cls);
-	struct place place = geo_place(g, b->rel, b->span, b->cls);
-
-	b->item = place.item;
-	if (!place.start || place.item >= geo_span_items(g, b->span, b->cls)) {
-		return QALLOC_EINTERIOR;
-	}
-	return QALLOC_OK;
-}
-
-enum qalloc_err heap_locate(struct map *m, const void *address, struct block *b)
-{
-	bool broken = false;
-
-	memset(b, 0, sizeof(*b));
-	if (!map_rel(m, address, &b->rel)) {
-		return QALLOC_EWILD;
-	}
-	b->span = geo_span_at(&m->geo, b->rel);
-	if (!span_seen(m, b->span) && span_see(m, b->span) != 0) {
-		return errno == ENOSPC || errno == EDQUOT ? QALLOC_ENOSPACE
-		       : errno == ESTALE                  ? QALLOC_EREPLACED
-							  : QALLOC_ESYSTEM;
-	}
-	uint64_t word = map_word_of(m, b->span, &broken);
-
-	return broken ? QALLOC_ECORRUPT : locate_in(&m->geo, word, b);
-}
-
-enum qalloc_err heap_locate_copy(struct scan *s, const void *address, struct block *b)
-{
-	const struct geo *g = &s->m->geo;
-
-	memset(b, 0, sizeof(*b));
-	if (!map_rel(s->m, address, &b->rel)) {
-		return QALLOC_EWILD;
-	}
-	b->span = geo_span_at(g, b->rel);
-	uint64_t word = scan_word(s, b->span);
-
-	if (!span_word_valid(word, g->streams, g->classes, run_room(g, b->span))) {
-		return QALLOC_ECORRUPT;
-	}
-	enum qalloc_err rule = locate_in(g, word, b);
-
-	if (rule == QALLOC_OK && !b->run) {
-		struct span copy = {.pairs = scan_pairs(s, b->span),
-				    .items = geo_span_items(g, b->span, b->cls)};
-
-		rule = span_item_live(&copy, b->item) ? QALLOC_OK : QALLOC_ENOTLIVE;
-	}
-	return s->failed ? QALLOC_ESYSTEM : rule;
-}
-
-bool heap_is_live(const struct map *m, const struct block *b)
-{
-	if (b->run) {
-		return true; /* The head word says so. */
-	}
-	struct span s = map_span(m, b->span, b->cls);
-
-	return span_item_live(&s, b->item);
+	return map_intact(m) == 0 ? result : -1;
 }
 
 static int not_live(const struct map *m, const struct block *b)
 {
-	return err_fail(QALLOC_ENOTLIVE, "%s: pointer: %x is not a live block", m->path,
-			(uint64_t)(uintptr_t)map_address(m, b->rel));
+	/* In a page that was lost nothing is live. */
+	return map_intact(m) != 0 ? -1
+				  : err_fail(QALLOC_ENOTLIVE, "%s: pointer: %x is not a live block",
+					     m->path, (uint64_t)(uintptr_t)map_address(m, b->rel));
 }
 
-int heap_reserve(struct map *m, const struct block *b, uint64_t bytes)
+/* Where less than half would be wasted; small blocks are not worth the move. */
+bool heap_stays(const struct map *m, const struct block *b, uint64_t size)
 {
-	uint64_t count = bytes / m->geo.span_bytes + (bytes % m->geo.span_bytes != 0);
-
-	if (!b->run || count == 0 || reserve_spans(m, b->span, count) == 0) {
-		return 0;
-	}
-	return reserve_fail(m);
+	return size <= b->bytes && (m->geo.items != 0 || b->bytes <= 64 || size > b->bytes / 2);
 }
 
 static int free_remote(struct map *m, const struct block *b)
@@ -442,7 +390,7 @@ static int free_remote(struct map *m, const struct block *b)
 	switch (span_free_remote(&s, b->item)) {
 	case FREE_DONE:
 		stream_hint(m, b->stream, b->cls, b->span);
-		return 0;
+		return map_intact(m);
 	case FREE_BUSY:
 		return err_fail(QALLOC_EBUSY, "%s: a word of the map changes without pause",
 				m->path);
@@ -459,11 +407,11 @@ int heap_free(struct map *m, const struct block *b)
 		return -1;
 	}
 	if (b->run) {
-		return pool_free_run(m, &p, b->span);
+		return given(m, pool_free_run(m, &p, b->span, NULL));
 	}
 	if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0) {
 		/* Before it is free: a kill at any point leaves no old bytes in a free block. */
-		if (!heap_is_live(m, b)) {
+		if (!block_is_live(m, b)) {
 			return not_live(m, b);
 		}
 		memset(map_address(m, b->rel), 0, b->bytes);
@@ -472,7 +420,51 @@ int heap_free(struct map *m, const struct block *b)
 		bool freed = stream_free(m, b->stream, b->cls, b->span, b->item);
 
 		stream_leave(m, b->stream);
-		return freed ? 0 : not_live(m, b);
+		return freed ? map_intact(m) : not_live(m, b);
 	}
 	return free_remote(m, b);
+}
+
+/* Inside the stream. */
+static int free_handed_over(struct map *m, const struct block *b, const struct handover *h)
+{
+	if (shared_load(map_span_word(m, b->span)) != span_word_small(b->stream, b->cls) ||
+	    !block_is_live(m, b)) {
+		return not_live(m, b);
+	}
+	intent_begin(m, b->stream, m->geo.data_off + b->rel, h->cell);
+	handover_do(m, h);
+	if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0) {
+		memset(map_address(m, b->rel), 0, b->bytes);
+	}
+	bool freed = stream_free(m, b->stream, b->cls, b->span, b->item);
+
+	if (!freed) {
+		handover_undo(m, h, m->geo.data_off + b->rel);
+	}
+	intent_end(m, b->stream);
+	return freed ? 0 : not_live(m, b);
+}
+
+int heap_free_from(struct map *m, const struct block *b, const struct handover *h)
+{
+	struct patience p;
+
+	if (!patience_begin(m, &p)) {
+		return -1;
+	}
+	if (b->run) {
+		return given(m, pool_free_run(m, &p, b->span, h));
+	}
+	while (!stream_enter(m, b->stream, &p)) {
+		if (p.usec == 0 || stream_is_mine(m, b->stream, p.me)) {
+			return err_fail(QALLOC_EBUSY,
+					"%s: the stream of the block could not be entered",
+					m->path);
+		}
+	}
+	int result = free_handed_over(m, b, h);
+
+	stream_leave(m, b->stream);
+	return given(m, result);
 }

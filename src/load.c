@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "map.h"
+#include "guard.h"
+#include "publish.h"
 #include "reserve.h"
 
 _Static_assert(sizeof(struct map) <= 4096,
@@ -104,6 +105,17 @@ static uint64_t left_before(struct map *m, const uint64_t boot[2])
 		       : QALLOC_LEFT_CRASHED;
 }
 
+/* What cannot be settled now stays for later: that keeps nobody from using the map. */
+static void recover_quietly(struct map *m)
+{
+	struct failure before = thread_self()->last;
+	int saved = errno;
+
+	(void)publish_recover(m);
+	thread_self()->last = before;
+	errno = saved;
+}
+
 static int map_enter(struct map *m)
 {
 	if (m->readonly) {
@@ -130,6 +142,9 @@ static int map_enter(struct map *m)
 	}
 	own_store(map_word(m, STATE_BOOT_ID), boot[0]);
 	own_store(map_word(m, STATE_BOOT_ID + 8), boot[1]);
+	if (m->left != QALLOC_LEFT_CLEAN) {
+		recover_quietly(m);
+	}
 	return 0;
 }
 
@@ -154,15 +169,20 @@ struct map *map_open(struct request *req, int fd, const struct os_file *file,
 		map_release(m);
 		return NULL;
 	}
-	if (map_enter(m) != 0) {
+	m->magic = MAP_OPEN ^ map_secret;
+	if ((asked(req, QALLOC_GUARD) && guard_begin(m) != 0) || map_enter(m) != 0 ||
+	    map_intact(m) != 0) {
 		int saved = errno;
 
+		if (!m->readonly) {
+			map_detach(m);
+		}
+		guard_end(m);
 		base_unmap(m->base, g.file_size);
 		map_release(m);
 		errno = saved;
 		return NULL;
 	}
-	m->magic = MAP_OPEN ^ map_secret;
 	registry_add(m);
 	return m;
 }

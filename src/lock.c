@@ -20,9 +20,11 @@ void lock_wake(const struct lock *l)
 	os_wake_word((const uint32_t *)l->owner);
 }
 
-static enum lock_result lock_wait(struct map *m, const struct lock *l, uint64_t me,
+static enum lock_result lock_wait(struct map *m, const struct lock *l, struct patience *p,
 				  uint64_t deadline)
 {
+	uint64_t me = p->me;
+
 	for (;;) {
 		uint64_t holder = shared_load(l->owner);
 
@@ -35,6 +37,7 @@ static enum lock_result lock_wait(struct map *m, const struct lock *l, uint64_t 
 			}
 		} else if (owner_is_dead(m, holder)) {
 			if (shared_cas(l->owner, holder, me)) {
+				p->dead = holder;
 				return LOCK_INHERITED;
 			}
 		} else {
@@ -55,6 +58,24 @@ static enum lock_result lock_wait(struct map *m, const struct lock *l, uint64_t 
 	}
 }
 
+bool lock_is_dead(struct map *m, const struct lock *l)
+{
+	uint64_t holder = shared_load(l->owner);
+
+	return holder != 0 && owner_is_dead(m, holder);
+}
+
+void lock_disown(const struct lock *l, struct patience *p)
+{
+	own_store(l->owner, p->dead);
+	p->busy = true;
+	/* As if it had been waited for: who tries again comes to an end. */
+	p->usec -= (uint32_t)min_u64(LOCK_WAIT_USEC, p->usec);
+	if (__atomic_load_n(l->waiters, __ATOMIC_RELAXED) != 0) {
+		lock_wake(l);
+	}
+}
+
 enum lock_result lock_enter(struct map *m, const struct lock *l, struct patience *p, uint32_t usec)
 {
 	enum lock_result result = lock_try(l, p->me);
@@ -66,7 +87,7 @@ enum lock_result lock_enter(struct map *m, const struct lock *l, struct patience
 	if (result == LOCK_BUSY) {
 		uint64_t start = os_now_usec();
 
-		result = lock_wait(m, l, p->me, start + min_u64(usec, p->usec));
+		result = lock_wait(m, l, p, start + min_u64(usec, p->usec));
 		p->usec -= (uint32_t)min_u64(os_now_usec() - start, p->usec);
 	}
 	if (result == LOCK_BUSY || result == LOCK_MINE) {

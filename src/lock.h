@@ -55,6 +55,7 @@ static inline enum lock_result lock_try(const struct lock *l, uint64_t me)
 /* What one public call may still wait, over all the locks it needs. */
 struct patience {
 	uint64_t me;   /* this thread's owner word */
+	uint64_t dead; /* from whom the last lock was inherited */
 	uint32_t usec; /* left */
 	bool busy;     /* some lock could not be had */
 	bool no_space; /* some span could not be seen, the disk is full */
@@ -64,6 +65,7 @@ struct patience {
 static inline bool patience_begin(struct map *m, struct patience *p)
 {
 	p->me = map_owner(m);
+	p->dead = 0;
 	p->usec = CALL_WAIT_USEC;
 	p->busy = false;
 	p->no_space = false;
@@ -72,6 +74,12 @@ static inline bool patience_begin(struct map *m, struct patience *p)
 
 /* Waits at most `usec`, and no longer than the call may. */
 enum lock_result lock_enter(struct map *m, const struct lock *l, struct patience *p, uint32_t usec);
+
+/* Whether it is held by somebody who can never come back. */
+bool lock_is_dead(struct map *m, const struct lock *l);
+
+/* Gives an inherited lock back as it was found, when it cannot be repaired now. */
+void lock_disown(const struct lock *l, struct patience *p);
 
 void lock_wake(const struct lock *l);
 

@@ -10,7 +10,8 @@
  *    and only where this process has reserved the disk space (reserve.h).
  *
  * Order of locks: a stream's holder takes no other lock of the map; the pool's and
- * the roots' holders neither.  No system call but a futex wake happens inside.
+ * the roots' holders neither.  No system call but a futex wake happens inside, except where what a
+ * dead holder left is repaired.
  */
 #ifndef QALLOC_MAP_H
 #define QALLOC_MAP_H
@@ -29,6 +30,7 @@
 
 #define MAP_OPEN 0x6E65706F2D706171u
 #define MAP_CLOSED 0x65736F6C632D7061u
+#define MAP_POISONED 0x6E6F736970206170u
 
 /* Random in each process, so that no block of a hostile file passes for a handle. */
 extern uint64_t map_secret;
@@ -53,7 +55,8 @@ struct view {
 };
 
 struct map {
-	uint64_t magic;  /* MAP_OPEN, MAP_CLOSED; first, read before all else */
+	uint64_t magic;  /* MAP_OPEN, MAP_POISONED, MAP_CLOSED; first, read before all else */
+	uint64_t poison; /* address of a page that the file could not give; 0: none */
 	uint64_t serial; /* unique in this process */
 	struct geo geo;
 	uint64_t base;  /* address */
@@ -66,8 +69,10 @@ struct map {
 	bool readonly;
 	uint32_t reserves; /* 0 once the file system said it cannot; atomic */
 
-	/* Opening and closing; guarded by the registry. */
+	/* Opening and closing; under the registry's lock. */
 	struct map *next;
+	struct map *next_guarded;
+	bool guarded;
 	uint64_t opens;
 	uint64_t memory_bytes; /* of the private mapping that begins here */
 	struct params params;
@@ -146,9 +151,17 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 
 /* ---- registry.c --------------------------------------------------------- */
 
-/* The open map behind a handle, or NULL and EHANDLE, EREADONLY. */
+/* The open map behind a handle, or NULL and EHANDLE, EPOISONED, EREADONLY. */
 struct map *map_of(void *handle);
 struct map *map_writable(void *handle);
+
+/* At the end of a call: 0, or -1 and EPOISONED if a page of the map was lost on the way. */
+int map_lost(const struct map *m);
+static inline int map_intact(const struct map *m)
+{
+	return __builtin_expect(__atomic_load_n(&m->poison, __ATOMIC_RELAXED) != 0, 0) ? map_lost(m)
+										       : 0;
+}
 
 int registry_lock(void); /* -1 and EBUSY: a signal handler interrupted its holder */
 void registry_unlock(void);

@@ -7,13 +7,13 @@
 #include <errno.h>
 #include <string.h>
 
-#include "map.h"
+#include "guard.h"
 
 #define OPEN_TRIES 100u
 #define FLAGS_KNOWN                                                                                \
 	(QALLOC_CREATE | QALLOC_EXCLUSIVE | QALLOC_READONLY | QALLOC_FOLLOW |                      \
 	 QALLOC_FOREIGN_OWNER | QALLOC_SHARED_WRITABLE | QALLOC_NETWORK | QALLOC_VERIFY |          \
-	 QALLOC_ZERO_ON_FREE)
+	 QALLOC_ZERO_ON_FREE | QALLOC_GUARD)
 /* Of this file only: zero is a value to compare with, not "any". */
 #define FLAG_EXACT ((uint64_t)1 << 63)
 
@@ -185,6 +185,9 @@ static struct map *map_again(const struct request *req, struct map *m)
 		return NULL;
 	}
 	if (request_matches(req, &m->params) != 0) {
+		return NULL;
+	}
+	if (map_intact(m) != 0 || (asked(req, QALLOC_GUARD) && guard_begin(m) != 0)) {
 		return NULL;
 	}
 	m->opens++;

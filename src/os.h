@@ -93,6 +93,9 @@ int os_protect_none(uint64_t addr, uint64_t len);
 int os_sync_mapping(uint64_t addr, uint64_t len); /* msync(MS_SYNC) */
 int os_drop_pages(uint64_t addr, uint64_t len);   /* MADV_REMOVE: zero, and give disk space back */
 
+/* Puts a private page of zeros over one page; for signal handlers, too. */
+int os_replace_page(uint64_t addr, uint64_t page, bool writable);
+
 /* Copies the line of /proc/self/maps that overlaps [addr, addr + len); "" if unknown. */
 void os_mapping_at(uint64_t addr, uint64_t len, char *line, size_t room);
 
@@ -121,6 +124,15 @@ struct os_signals {
 };
 void os_signals_off(struct os_signals *saved);
 void os_signals_restore(const struct os_signals *saved);
+
+/*
+ * Catches SIGBUS: a fault is offered to `claim`, and passed on to whoever handled the signal
+ * before, or to its default, unless that returns true.  One at a time; release puts back
+ * what was there, unless the program has installed another handler since.
+ */
+typedef bool os_bus_fn(uint64_t address);
+int os_bus_catch(os_bus_fn *claim);
+void os_bus_release(void);
 
 /* Deferred cancellation off; the result goes to os_cancel_restore(). */
 int os_cancel_off(void);

@@ -116,6 +116,15 @@ int os_protect_none(uint64_t addr, uint64_t len)
 	return mprotect(pointer_to(addr), len, PROT_NONE);
 }
 
+int os_replace_page(uint64_t addr, uint64_t page, bool writable)
+{
+	int protection = PROT_READ | (writable ? PROT_WRITE : 0);
+	void *p = mmap((void *)(uintptr_t)addr, page, protection,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	return p == MAP_FAILED ? -1 : 0;
+}
+
 /* pre: [addr, addr + len) begins at a page of one of our mappings and stays in it. */
 int os_sync_mapping(uint64_t addr, uint64_t len)
 {

@@ -6,7 +6,7 @@
  *    then the lock is taken to see whether they are still free: no system
  *    call happens inside.
  *  - One span changes hands with one store.  A run is many words, so an
- *    intent {op, first, count} is written before and cleared after; whoever
+ *    intent {op, first, count, cell} is written before and cleared after; whoever
  *    inherits the lock repairs from it.
  *  - The hint where to begin searching may be wrong: then searching starts over
  *    from the first span, so that "none" is true.
@@ -14,6 +14,7 @@
 #ifndef QALLOC_POOL_H
 #define QALLOC_POOL_H
 
+#include "intent.h"
 #include "lock.h"
 
 enum pool_result {
@@ -26,21 +27,38 @@ enum pool_result {
 enum pool_result pool_take_span(struct map *m, struct patience *p, uint32_t stream, uint32_t cls,
 				uint64_t *span);
 
-/* Takes `count` spans whose first address is a multiple of `align` bytes. */
+/* Takes `count` spans whose first address is a multiple of `align` bytes, for the cell if any. */
 enum pool_result pool_take_run(struct map *m, struct patience *p, uint64_t count, uint64_t align,
-			       uint64_t *first);
+			       uint64_t cell, uint64_t *first);
 
 /* Makes the words of a run safe to touch.  0, or -1: it is not whole, recorded as ECORRUPT. */
 int pool_see_run(struct map *m, uint64_t first, uint64_t count);
 
-/* Frees the run that begins at `first`.  0, or -1 with the error recorded. */
-int pool_free_run(struct map *m, struct patience *p, uint64_t first);
+/* Frees the run that begins at `first`, and hands it over unless NULL.  0, or -1 recorded. */
+int pool_free_run(struct map *m, struct patience *p, uint64_t first, const struct handover *h);
 
 /* Inside the pool: drops whole pages, after telling who has reserved them meanwhile. */
 int pool_drop(struct map *m, uint64_t addr, uint64_t bytes);
 
 /* Tells the pool that a span has become free. */
 void pool_hint(struct map *m, uint64_t span);
+
+/*
+ * `count` free spans, as a look from outside found them: from the hint on, then everywhere;
+ * `skip` is where an earlier look gave up.  Aligned: the first address is a multiple of `align`.
+ */
+enum pool_result pool_search(struct map *m, uint64_t skip, uint64_t count, uint64_t *found);
+enum pool_result pool_search_aligned(struct map *m, uint64_t count, uint64_t align,
+				     uint64_t *found);
+
+/* Inside the pool: before a word below `end` is written. */
+void pool_raise_frontier(struct map *m, uint64_t end);
+
+/* Inside the pool, which has an intent.  0, or -1 recorded: not now, the intent stays. */
+int pool_repair(struct map *m);
+
+/* Whether a dead holder left it, or something in it. */
+bool pool_is_dead(struct map *m);
 
 /* Enters the pool, repairing it if its holder died; FAILED if it stays busy. */
 enum pool_result pool_enter(struct map *m, struct patience *p, struct lock *l);

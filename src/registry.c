@@ -11,7 +11,7 @@
  */
 #include <errno.h>
 
-#include "map.h"
+#include "guard.h"
 
 #define TOMBSTONES 64u
 
@@ -102,14 +102,23 @@ static void registry_remove(struct map *m)
 	}
 }
 
-struct map *map_of(void *handle)
+int map_lost(const struct map *m)
+{
+	return err_fail(QALLOC_EPOISONED,
+			"%s: poisoned: the file could not give the page at %x (truncated, an I/O "
+			"error, or no disk space)",
+			m->path, m->poison);
+}
+
+/* The map behind a handle, poisoned or not. */
+static struct map *map_known(void *handle)
 {
 	struct map *m = handle;
 
 	if (__builtin_expect(m != NULL && ((uintptr_t)m & 4095) == 0, 1)) {
 		uint64_t magic = __atomic_load_n(&m->magic, __ATOMIC_RELAXED);
 
-		if (__builtin_expect(magic == (MAP_OPEN ^ map_secret), 1)) {
+		if (magic == (MAP_OPEN ^ map_secret) || magic == (MAP_POISONED ^ map_secret)) {
 			return m;
 		}
 		if (magic == (MAP_CLOSED ^ map_secret)) {
@@ -122,9 +131,27 @@ struct map *map_of(void *handle)
 	return NULL;
 }
 
+static inline bool is_open(const struct map *m)
+{
+	return m != NULL && ((uintptr_t)m & 4095) == 0 &&
+	       __atomic_load_n(&m->magic, __ATOMIC_RELAXED) == (MAP_OPEN ^ map_secret);
+}
+
+static struct map *refuse(void *handle)
+{
+	struct map *m = map_known(handle);
+
+	return m == NULL || map_intact(m) != 0 ? NULL : m;
+}
+
+struct map *map_of(void *handle)
+{
+	return __builtin_expect(is_open(handle), 1) ? handle : refuse(handle);
+}
+
 struct map *map_writable(void *handle)
 {
-	struct map *m = map_of(handle);
+	struct map *m = __builtin_expect(is_open(handle), 1) ? handle : refuse(handle);
 
 	if (m != NULL && m->readonly) {
 		err_fail(QALLOC_EREADONLY, "%s: the map was opened read-only", m->path);
@@ -158,13 +185,15 @@ static int map_close(struct map *m)
 		map_detach(m);
 	}
 	registry_remove(m);
+	guard_end(m);
 	if (base_unmap(m->base, m->geo.file_size) != 0) {
 		failed = err_fail(QALLOC_ESYSTEM, "%s: munmap: %e", m->path);
 	}
 	/* The program may have closed our descriptor and reused its number. */
 	struct os_file now;
 
-	if (os_identify(m->fd, &now) == 0 && same_identity(&now, &m->file)) {
+	if (os_identify(m->fd, &now) == 0 && same_identity(&now, &m->file) &&
+	    now.writable == !m->readonly) {
 		os_close(m->fd);
 	}
 	os_unmap(m->self, os_page());
@@ -177,7 +206,7 @@ int qalloc_closemap(void *map)
 	if (registry_lock() != 0) {
 		return -1;
 	}
-	struct map *m = map_of(map);
+	struct map *m = map_known(map); /* A poisoned one can be closed. */
 	int result = m == NULL ? -1 : 0;
 
 	if (m != NULL && --m->opens == 0) {
@@ -191,7 +220,7 @@ static int map_sync(struct map *m)
 {
 	int fd = m->readonly ? m->fd : map_fd(m);
 
-	if (fd < 0) {
+	if (fd < 0 || map_intact(m) != 0) {
 		return -1;
 	}
 	if (m->readonly) {

@@ -67,6 +67,11 @@ int reserve_tables(struct map *m, uint64_t first, uint64_t count)
 	return reserve_meta(m, m->geo.pairs_off + first * pair_bytes, pair_bytes);
 }
 
+int reserve_data(struct map *m, uint64_t off, uint64_t len)
+{
+	return reserve(m, off, len);
+}
+
 int reserve_spans(struct map *m, uint64_t first, uint64_t count)
 {
 	uint64_t rel = first * m->geo.span_bytes;

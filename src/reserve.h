@@ -29,6 +29,9 @@ int reserve_tables(struct map *m, uint64_t first, uint64_t count);
 /* Reserves data and metadata of the spans [first, first + count), which are about to be taken. */
 int reserve_spans(struct map *m, uint64_t first, uint64_t count);
 
+/* Reserves any bytes of the data area, anew each time. */
+int reserve_data(struct map *m, uint64_t off, uint64_t len);
+
 /* Records errno as the failure of a reservation.  Returns -1. */
 int reserve_fail(struct map *m);
 

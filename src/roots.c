@@ -9,6 +9,8 @@
  *    it is the same before and after.
  *  - A read-only map is read with pread(2): its state may be a hole.
  */
+#include "roots.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -33,52 +35,75 @@ static uint64_t *root_word(const struct map *m, uint32_t i, uint32_t field)
 	return map_word(m, ROOTS_OFF + (uint64_t)i * ROOT_BYTES + field);
 }
 
-static bool root_copy(struct map *m, uint32_t i, struct root *r)
+static int root_copy(struct map *m, uint32_t i, struct root *r)
 {
 	size_t got = 0;
 	int fd = map_fd(m);
 
 	memset(r, 0, sizeof(*r));
-	return fd >= 0 &&
-	       os_read_at(fd, r, sizeof(*r), ROOTS_OFF + (uint64_t)i * ROOT_BYTES, &got) == 0;
+	if (fd < 0) {
+		return -1;
+	}
+	if (os_read_at(fd, r, sizeof(*r), ROOTS_OFF + (uint64_t)i * ROOT_BYTES, &got) != 0) {
+		return err_fail(QALLOC_ESYSTEM, "%s: reading the roots: %e", m->path);
+	}
+	return 0;
 }
 
-/* An entry with what its state word says afterwards. */
-static uint64_t root_look(struct map *m, uint32_t i, struct root *r)
+/* An entry, and in *after what its state word says afterwards. */
+static int root_look(struct map *m, uint32_t i, struct root *r, uint64_t *after)
 {
 	struct root again;
 
 	if (m->readonly) {
-		return root_copy(m, i, r) && root_copy(m, i, &again) ? again.state : 0;
+		if (root_copy(m, i, r) != 0 || root_copy(m, i, &again) != 0) {
+			return -1;
+		}
+		*after = again.state;
+		return 0;
 	}
 	r->state = shared_load(root_word(m, i, ROOT_STATE));
 	for (uint32_t w = 0; w < ROOT_VALUE / 8; w++) {
 		r->u.words[w] = shared_load(root_word(m, i, 8 * w));
 	}
 	r->value = shared_load(root_word(m, i, ROOT_VALUE));
-	return shared_load(root_word(m, i, ROOT_STATE));
+	*after = shared_load(root_word(m, i, ROOT_STATE));
+	return map_intact(m);
 }
 
-/* One entry, as it was at one moment.  False: not published, or not readable as a whole. */
-static bool root_read(struct map *m, uint32_t i, struct root *r)
+enum root_seen { ROOT_FAILED = -1, ROOT_ABSENT, ROOT_PUBLISHED };
+
+/* One entry, as it was at one moment.  Absent: not published, or not readable as a whole. */
+static enum root_seen root_read(struct map *m, uint32_t i, struct root *r)
 {
 	for (uint32_t tries = 0; tries < READ_TRIES; tries++) {
-		uint64_t after = root_look(m, i, r);
+		uint64_t after = 0;
 
+		if (root_look(m, i, r, &after) != 0) {
+			return ROOT_FAILED;
+		}
 		r->u.name[ROOT_VALUE - 1] = '\0';
 		if (after == r->state) {
-			return (after & 1) != 0;
+			return (after & 1) != 0 ? ROOT_PUBLISHED : ROOT_ABSENT;
 		}
 	}
-	return false;
+	return ROOT_ABSENT;
 }
+
+/* A system call failed, or a page was lost; that is recorded. */
+#define ROOTS_UNREADABLE (QALLOC_ROOTS_MAX + 1u)
 
 /* The published entry of that name, QALLOC_ROOTS_MAX: none; *empty is one that is not in use. */
 static uint32_t root_find(struct map *m, const char *name, struct root *r, uint32_t *empty)
 {
 	*empty = QALLOC_ROOTS_MAX;
 	for (uint32_t i = 0; i < QALLOC_ROOTS_MAX; i++) {
-		if (root_read(m, i, r)) {
+		enum root_seen seen = root_read(m, i, r);
+
+		if (seen == ROOT_FAILED) {
+			return ROOTS_UNREADABLE;
+		}
+		if (seen == ROOT_PUBLISHED) {
 			if (strcmp(r->u.name, name) == 0) {
 				return i;
 			}
@@ -174,9 +199,11 @@ static int root_change(struct map *m, const char *name, const uint64_t *expected
 		return -1;
 	}
 	uint32_t i = root_find(m, name, &r, &empty);
-	uint64_t found = i == QALLOC_ROOTS_MAX ? 0 : r.value;
+	uint64_t found = i < QALLOC_ROOTS_MAX ? r.value : 0;
 
-	if (expected != NULL && found != *expected) {
+	if (i == ROOTS_UNREADABLE) {
+		result = -1;
+	} else if (expected != NULL && found != *expected) {
 		result = err_fail(QALLOC_EROOTVALUE,
 				  "%s: root %s: found offset %x, expected %x (0 is NULL)", m->path,
 				  name, found, *expected);
@@ -186,7 +213,7 @@ static int root_change(struct map *m, const char *name, const uint64_t *expected
 		own_store(root_word(m, i, ROOT_VALUE), value);
 	}
 	lock_leave(&l);
-	return result;
+	return map_intact(m) == 0 ? result : -1;
 }
 
 int qalloc_setroot(void *map, const char *name, void *value)
@@ -225,13 +252,48 @@ int qalloc_delroot(void *map, const char *name)
 	}
 	uint32_t i = root_find(m, name, &r, &empty);
 
-	if (i == QALLOC_ROOTS_MAX) {
+	if (i == ROOTS_UNREADABLE) {
+		result = -1;
+	} else if (i == QALLOC_ROOTS_MAX) {
 		result = err_fail(QALLOC_EROOTABSENT, "%s: root %s: absent", m->path, name);
 	} else {
 		own_store(root_word(m, i, ROOT_STATE), r.state + 1);
 	}
 	lock_leave(&l);
-	return result;
+	return map_intact(m) == 0 ? result : -1;
+}
+
+uint64_t root_cell(struct map *m, const char *name, bool create)
+{
+	struct root r;
+	uint64_t null = 0;
+	uint32_t empty = 0;
+
+	if (name_check(m, name) != 0) {
+		return CELL_NONE;
+	}
+	uint32_t i = root_find(m, name, &r, &empty);
+
+	if (i == QALLOC_ROOTS_MAX && create) {
+		struct failure before = thread_self()->last;
+		int saved = errno;
+
+		/* Somebody else may create it first: that is as good. */
+		if (root_change(m, name, &null, 0) != 0 && qalloc_error() != QALLOC_EROOTVALUE) {
+			return CELL_NONE;
+		}
+		thread_self()->last = before;
+		errno = saved;
+		i = root_find(m, name, &r, &empty);
+	}
+	if (i == ROOTS_UNREADABLE) {
+		return CELL_NONE;
+	}
+	if (i == QALLOC_ROOTS_MAX) {
+		err_fail(QALLOC_EROOTABSENT, "%s: root %s: absent", m->path, name);
+		return CELL_NONE;
+	}
+	return ROOTS_OFF + (uint64_t)i * ROOT_BYTES + ROOT_VALUE;
 }
 
 /* The address of a root's value.  It comes from the file: it is checked each time. */
@@ -260,7 +322,12 @@ void *qalloc_getroot(void *map, const char *name)
 	if (m == NULL || name_check(m, name) != 0) {
 		return NULL;
 	}
-	if (root_find(m, name, &r, &empty) == QALLOC_ROOTS_MAX) {
+	uint32_t i = root_find(m, name, &r, &empty);
+
+	if (i == ROOTS_UNREADABLE) {
+		return NULL;
+	}
+	if (i == QALLOC_ROOTS_MAX) {
 		err_fail(QALLOC_EROOTABSENT, "%s: root %s: absent", m->path, name);
 		return NULL;
 	}
@@ -288,7 +355,12 @@ int qalloc_roots(void *map, qalloc_root_fn *visit, void *arg)
 	for (uint32_t i = 0; i < QALLOC_ROOTS_MAX; i++) {
 		void *value = NULL;
 
-		if (!root_read(m, i, &r)) {
+		enum root_seen seen = root_read(m, i, &r);
+
+		if (seen == ROOT_FAILED) {
+			return -1;
+		}
+		if (seen == ROOT_ABSENT) {
 			continue;
 		}
 		if (root_value(m, &r, &value) != 0) {

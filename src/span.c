@@ -14,7 +14,7 @@ bool span_word_valid(uint64_t word, uint32_t streams, uint32_t classes, uint64_t
 {
 	uint64_t length = span_word_length(word);
 
-	switch (word & 0xFFu) {
+	switch (span_word_state(word)) {
 	case SPAN_FREE:
 		return word == 0;
 	case SPAN_SMALL:
@@ -69,10 +69,7 @@ static inline uint64_t flip(uint64_t word, uint32_t b)
     ensures first: \forall integer i; 0 <= i < \result ==> live(own, rem, i); */
 static inline uint32_t first_free(uint64_t own, uint64_t rem)
 {
-	uint64_t fr = ~(own ^ rem);
-
-	/*@ assert inverse: \forall integer i; 0 <= i < 64 ==> (bit(fr, i) <==> !live(own, rem, i)); */
-	return first_set(fr);
+	return first_set(complement(own ^ rem));
 }
 
 uint32_t span_take(const struct span *s, uint32_t from)
@@ -97,6 +94,26 @@ uint32_t span_take(const struct span *s, uint32_t from)
 			break;
 		own_store(&s->pairs[2 * w], flip(own, b));
 		return w * 64 + b;
+	}
+	return ITEM_NONE;
+}
+
+uint32_t span_find(const struct span *s, uint32_t from)
+{
+	uint32_t words = word_count(s);
+
+	/*@ loop invariant bound: w >= from;
+	    loop invariant live: quiet ==>
+	      \forall integer i; from * 64 <= i < w * 64 && i < s->items ==> item_live(s, i);
+	    loop assigns w;
+	    loop variant words - w; */
+	for (uint32_t w = from; w < words; w++) {
+		uint64_t own = own_load(&s->pairs[2 * w]);
+		uint64_t rem = shared_load(&s->pairs[2 * w + 1]);
+		uint32_t b = first_free(own, rem);
+
+		if (b < 64)
+			return w * 64 + b < s->items ? w * 64 + b : ITEM_NONE;
 	}
 	return ITEM_NONE;
 }
@@ -206,36 +223,6 @@ bool span_has_room(const struct span *s)
 	return false;
 }
 
-/*@ terminates \true;
-    assigns \nothing;
-    ensures bound: \result <= 64; */
-static uint32_t count_set(uint64_t w)
-{
-	uint32_t count = 0;
-
-	/*@ loop invariant bound: count <= 64;
-	    loop assigns count, w;
-	    loop variant 64 - count; */
-	while (w != 0 && count < 64) {
-		w &= w - 1; /* The lowest set bit goes. */
-		count++;
-	}
-	return count;
-}
-
-uint32_t span_live_count(const struct span *s)
-{
-	uint32_t words = word_count(s);
-	uint32_t count = 0;
-
-	/*@ loop invariant bound: w <= words && count <= w * 64;
-	    loop assigns w, count;
-	    loop variant words - w; */
-	for (uint32_t w = 0; w < words; w++)
-		count += count_set(live_bits(s, w) & valid_mask(s->items, w));
-	return count;
-}
-
 /* A live bit behind the last block means nothing. */
 /*@ requires span: \valid_read(s);
     terminates \true;
@@ -282,6 +269,50 @@ uint32_t span_next_live(const struct span *s, uint32_t from)
 		k = 0;
 	}
 	return ITEM_NONE;
+}
+
+/*@ ghost
+  /@ requires span: span_ok(s);
+     requires range: from <= to <= s->items;
+     requires none: quiet ==> none_live(s, from, to);
+     terminates \true;
+     assigns \nothing;
+     ensures same: quiet ==> live_count(s, to) == live_count(s, from); @/
+  void count_none(const struct span *s, uint32_t from, uint32_t to)
+  {
+	/@ loop invariant bound: from <= i <= to;
+	   loop invariant same: quiet ==> live_count(s, i) == live_count(s, from);
+	   loop assigns i;
+	   loop variant to - i; @/
+	for (uint32_t i = from; i < to; i++) {
+		/@ assert dead: quiet ==> item_count(s, i) == 0; @/
+		/@ assert step: live_count(s, i + 1) == live_count(s, i) + item_count(s, i); @/
+	}
+  }
+*/
+
+uint32_t span_live_count(const struct span *s)
+{
+	uint32_t count = 0;
+	uint32_t from = 0;
+	uint32_t item = span_next_live(s, 0);
+
+	/*@ loop invariant bound: count <= from <= s->items;
+	    loop invariant item: item != ITEM_NONE ==> from <= item < s->items;
+	    loop invariant live: quiet && item != ITEM_NONE ==>
+	      item_live(s, item) && none_live(s, from, item);
+	    loop invariant none: quiet && item == ITEM_NONE ==> none_live(s, from, s->items);
+	    loop invariant count: quiet ==> count == live_count(s, from);
+	    loop assigns count, from, item;
+	    loop variant s->items - from; */
+	while (item != ITEM_NONE) {
+		/*@ ghost count_none(s, from, item); */
+		count++;
+		from = item + 1;
+		item = span_next_live(s, from);
+	}
+	/*@ ghost count_none(s, from, s->items); */
+	return count;
 }
 
 void span_reset(uint64_t *words, uint32_t pairs)

@@ -55,10 +55,10 @@ static inline uint64_t span_word_run(uint64_t length)
 /* Of a valid word. */
 /*@ terminates \true;
     assigns \nothing;
-    ensures value: \result == (word & 0xFF); */
+    ensures value: \result == word_state(word); */
 static inline enum span_state span_word_state(uint64_t word)
 {
-	return (enum span_state)(word & 0xFFu);
+	return (enum span_state)(word % 0x100u);
 }
 
 /*@ terminates \true;
@@ -66,7 +66,7 @@ static inline enum span_state span_word_state(uint64_t word)
     ensures value: \result == word_class(word) && \result < 0x100; */
 static inline uint32_t span_word_class(uint64_t word)
 {
-	return (uint32_t)(word >> 8 & 0xFFu);
+	return (uint32_t)(word / 0x100u % 0x100u);
 }
 
 /*@ terminates \true;
@@ -74,12 +74,12 @@ static inline uint32_t span_word_class(uint64_t word)
     ensures value: \result == word_stream(word) && \result < 0x10000; */
 static inline uint32_t span_word_stream(uint64_t word)
 {
-	return (uint32_t)(word >> 16 & 0xFFFFu);
+	return (uint32_t)(word / 0x10000u % 0x10000u);
 }
 
 /*@ terminates \true;
     assigns \nothing;
-    ensures value: \result == word / 0x100000000 && \result < 0x100000000; */
+    ensures value: \result == word_length(word) && \result < 0x100000000; */
 static inline uint64_t span_word_length(uint64_t word)
 {
 	return word / 0x100000000u;
@@ -91,12 +91,7 @@ static inline uint64_t span_word_length(uint64_t word)
  */
 /*@ terminates \true;
     assigns \nothing;
-    ensures zero: (word & 0xFF) == SPAN_FREE && \result ==> word == 0;
-    ensures small: (word & 0xFF) == SPAN_SMALL && \result ==>
-      word_class(word) < classes && word_stream(word) < streams && word / 0x100000000 == 0;
-    ensures run: (word & 0xFF) == SPAN_RUN && \result ==> 1 <= word / 0x100000000 <= room;
-    ensures tail: (word & 0xFF) == SPAN_TAIL ==> (\result <==> word == SPAN_TAIL);
-    ensures state: \result ==> (word & 0xFF) <= SPAN_TAIL; */
+    ensures iff: \result <==> word_ok(word, streams, classes, room); */
 bool span_word_valid(uint64_t word, uint32_t streams, uint32_t classes, uint64_t room);
 
 /* The mask of block b. */
@@ -123,19 +118,37 @@ static inline uint32_t first_set(uint64_t w)
 	return w != 0 ? trailing_zeros(w) : 64;
 }
 
+/* The bits that w has not. */
+/*@ terminates \true;
+    assigns \nothing;
+    ensures inverse: \forall integer i; 0 <= i < 64 ==> (bit(\result, i) <==> !bit(w, i)); */
+static inline uint64_t complement(uint64_t w)
+{
+	return ~w;
+}
+
 /* The mask of the blocks of word `word` that exist. */
 /*@ terminates \true;
     assigns \nothing;
-    ensures beyond: \forall integer i; 0 <= i < 64 && items <= word * 64 + i ==> !bit(\result, i); */
+    ensures exact: \forall integer i; 0 <= i < 64 ==>
+      (bit(\result, i) <==> word * 64 + i < items); */
 static inline uint64_t valid_mask(uint32_t items, uint32_t word)
 {
 	uint64_t before = (uint64_t)word * 64;
+	uint64_t all = complement(0);
 
 	if (items <= before)
 		return 0;
 	if (items - before >= 64)
-		return UINT64_MAX;
-	return UINT64_MAX >> (64 - (items - before));
+		return all;
+
+	uint64_t spare = 64 - (items - before);
+	uint64_t mask = all >> spare;
+
+	/*@ assert moved: \forall integer i; 0 <= i < 64 - spare ==>
+	      (bit(mask, i) <==> bit(all, i + spare)); */
+	/*@ assert gone: \forall integer i; 64 - spare <= i < 64 ==> !bit(mask, i); */
+	return mask;
 }
 
 /* malloc's step: the first free block in words [from, ...) becomes live; ITEM_NONE: none there. */
@@ -151,6 +164,16 @@ static inline uint64_t valid_mask(uint32_t items, uint32_t word)
       all_live{Pre}(s, from * 64, \result);
     ensures full: quiet && \result == ITEM_NONE ==> all_live{Pre}(s, from * 64, s->items); */
 uint32_t span_take(const struct span *s, uint32_t from);
+
+/* The same block, only found. */
+/*@ requires span: span_ok(s);
+    terminates \true;
+    assigns \nothing;
+    ensures range: \result != ITEM_NONE ==> from * 64 <= \result < s->items;
+    ensures is_free: quiet && \result != ITEM_NONE ==> !item_live(s, \result);
+    ensures first: quiet && \result != ITEM_NONE ==> all_live(s, from * 64, \result);
+    ensures full: quiet && \result == ITEM_NONE ==> all_live(s, from * 64, s->items); */
+uint32_t span_find(const struct span *s, uint32_t from);
 
 /* The same for one block: true iff it was free, and now is live. */
 /*@ requires span: span_ok(s);
@@ -211,7 +234,9 @@ bool span_has_room(const struct span *s);
 
 /*@ requires span: span_ok(s);
     terminates \true;
-    assigns \nothing; */
+    assigns \nothing;
+    ensures bound: \result <= s->items;
+    ensures quiet: quiet ==> \result == live_count(s, s->items); */
 uint32_t span_live_count(const struct span *s);
 
 /* The first live block at or after `from`; ITEM_NONE: none. */

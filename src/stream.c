@@ -4,6 +4,9 @@
  */
 #include "stream.h"
 
+#include <errno.h>
+
+#include "intent.h"
 #include "pool.h"
 #include "reserve.h"
 
@@ -53,8 +56,8 @@ uint32_t stream_home(const struct map *m)
 	return home_of(m)->stream;
 }
 
-/* A stream whose holder died: everything it guards is whole, but its hints may lie. */
-static void stream_repair(struct map *m, uint32_t stream)
+/* A stream whose holder died: every span it guards is whole, but its hints may lie. */
+static void hints_forget(struct map *m, uint32_t stream)
 {
 	for (uint32_t cls = 0; cls < m->geo.classes; cls++) {
 		__atomic_store_n(stream_cursor(m, stream, cls), 0, __ATOMIC_RELAXED);
@@ -67,7 +70,7 @@ static struct view *stream_view(struct map *m, uint32_t stream)
 	struct view *v = &m->views[stream];
 
 	if (__builtin_expect(!v->fresh, 0)) {
-		stream_repair(m, stream);
+		hints_forget(m, stream);
 		v->fresh = true;
 	}
 	return v;
@@ -80,6 +83,21 @@ bool stream_enter_now(struct map *m, uint32_t stream, uint64_t me)
 	return lock_try(&l, me) == LOCK_TAKEN;
 }
 
+static bool stream_repair(struct map *m, uint32_t stream, const struct lock *l, struct patience *p)
+{
+	int saved = errno;
+
+	if (intent_settle(m, stream) != 0) {
+		p->no_space = p->no_space || errno == ENOSPC || errno == EDQUOT;
+		lock_disown(l, p);
+		errno = saved;
+		return false;
+	}
+	hints_forget(m, stream);
+	errno = saved;
+	return true;
+}
+
 bool stream_enter(struct map *m, uint32_t stream, struct patience *p)
 {
 	struct lock l = stream_lock(m, stream);
@@ -88,11 +106,24 @@ bool stream_enter(struct map *m, uint32_t stream, struct patience *p)
 	case LOCK_TAKEN:
 		return true;
 	case LOCK_INHERITED:
-		stream_repair(m, stream);
-		return true;
+		return stream_repair(m, stream, &l, p);
 	default:
 		return false;
 	}
+}
+
+bool stream_is_mine(const struct map *m, uint32_t stream, uint64_t me)
+{
+	struct lock l = stream_lock(m, stream);
+
+	return shared_load(l.owner) == me;
+}
+
+bool stream_is_dead(struct map *m, uint32_t stream)
+{
+	struct lock l = stream_lock(m, stream);
+
+	return lock_is_dead(m, &l);
 }
 
 void stream_leave(struct map *m, uint32_t stream)
@@ -132,8 +163,7 @@ uint32_t stream_enter_any(struct map *m, struct patience *p)
 			if (stream_enter(m, stream, p)) {
 				return stream;
 			}
-			l = stream_lock(m, stream);
-			held = held || shared_load(l.owner) != p->me;
+			held = held || !stream_is_mine(m, stream, p->me);
 		}
 		if (!held) {
 			break; /* All are ours: we interrupted ourselves, waiting is futile. */
@@ -162,12 +192,20 @@ static bool is_mine(const struct map *m, uint32_t stream, uint32_t cls, uint64_t
 	       shared_load(map_span_word(m, span)) == span_word_small(stream, cls);
 }
 
+static inline bool take_item(struct map *m, uint32_t stream, const struct span *s, uint32_t item,
+			     uint64_t rel, uint64_t cell)
+{
+	return cell == CELL_NONE ? span_take_item(s, item)
+				 : intent_take(m, stream, s, item, rel, cell);
+}
+
 /*
  * The blocks freed last are those whose memory is in the cache.  A view has one user at a
  * time; should a hostile peer unlock the stream under us there are two, so each hint is
  * read once, and bounded.
  */
-static bool take_recent(struct map *m, struct view *v, uint32_t stream, uint32_t cls, uint64_t *rel)
+static bool take_recent(struct map *m, struct view *v, uint32_t stream, uint32_t cls, uint64_t cell,
+			uint64_t *rel)
 {
 	uint32_t n = hint_get(&v->recent[cls]);
 
@@ -187,7 +225,8 @@ static bool take_recent(struct map *m, struct view *v, uint32_t stream, uint32_t
 		struct span s = map_span(m, span, cls);
 		struct place place = geo_place(&m->geo, at, span, cls);
 
-		if (place.start && place.item < s.items && span_take_item(&s, place.item)) {
+		if (place.start && place.item < s.items &&
+		    take_item(m, stream, &s, place.item, at, cell)) {
 			*rel = at;
 			return true;
 		}
@@ -210,11 +249,12 @@ static bool put_recent(struct map *m, struct view *v, uint32_t cls, uint64_t spa
 }
 
 /* The first free block of the span in its pairs from `from`. */
-static bool take_in(struct map *m, struct view *v, uint32_t cls, uint64_t span, uint32_t from,
-		    uint64_t *rel)
+static bool take_in(struct map *m, uint32_t stream, uint32_t cls, uint64_t span, uint32_t from,
+		    uint64_t cell, uint64_t *rel)
 {
+	struct view *v = &m->views[stream];
 	struct span s = map_span(m, span, cls);
-	uint32_t item = span_take(&s, from);
+	uint32_t item = cell == CELL_NONE ? span_take(&s, from) : span_find(&s, from);
 
 	if (item == ITEM_NONE) {
 		return false;
@@ -222,7 +262,7 @@ static bool take_in(struct map *m, struct view *v, uint32_t cls, uint64_t span, 
 	hint_set(&v->span[cls], (uint32_t)span);
 	hint_set(&v->word[cls], item / 64);
 	*rel = geo_item_rel(&m->geo, span, cls, item);
-	return true;
+	return cell == CELL_NONE || intent_take(m, stream, &s, item, *rel, cell);
 }
 
 /* Whether the span is known to be full; to know that, its data need no disk space. */
@@ -244,7 +284,7 @@ static bool is_full(const struct map *m, uint32_t cls, uint64_t span)
  * that a hint which comes from outside meanwhile is not overwritten; and what was not
  * looked at, because others have taken spans beyond our top, stays "maybe".
  */
-static enum stream_take take_scan(struct map *m, struct view *v, uint32_t stream, uint32_t cls,
+static enum stream_take take_scan(struct map *m, uint32_t stream, uint32_t cls, uint64_t cell,
 				  uint64_t *rel)
 {
 	uint64_t top = __atomic_load_n(&m->top, __ATOMIC_ACQUIRE);
@@ -261,7 +301,7 @@ static enum stream_take take_scan(struct map *m, struct view *v, uint32_t stream
 			*rel = span;
 			return STREAM_UNSEEN;
 		}
-		if (span_seen(m, span) && take_in(m, v, cls, span, 0, rel)) {
+		if (span_seen(m, span) && take_in(m, stream, cls, span, 0, cell, rel)) {
 			stream_hint(m, stream, cls, span);
 			return STREAM_TAKEN;
 		}
@@ -272,26 +312,28 @@ static enum stream_take take_scan(struct map *m, struct view *v, uint32_t stream
 	return STREAM_EMPTY;
 }
 
-enum stream_take stream_take(struct map *m, uint32_t stream, uint32_t cls, uint64_t *rel)
+enum stream_take stream_take(struct map *m, uint32_t stream, uint32_t cls, uint64_t cell,
+			     uint64_t *rel)
 {
 	struct view *v = stream_view(m, stream);
 
-	if (take_recent(m, v, stream, cls, rel)) {
+	if (take_recent(m, v, stream, cls, cell, rel)) {
 		return STREAM_TAKEN;
 	}
 	uint32_t last = hint_get(&v->span[cls]);
 
 	if (is_mine(m, stream, cls, last) &&
-	    take_in(m, v, cls, last, hint_get(&v->word[cls]), rel)) {
+	    take_in(m, stream, cls, last, hint_get(&v->word[cls]), cell, rel)) {
 		return STREAM_TAKEN;
 	}
-	return take_scan(m, v, stream, cls, rel);
+	return take_scan(m, stream, cls, cell, rel);
 }
 
-bool stream_take_from(struct map *m, uint32_t stream, uint64_t span, uint32_t cls, uint64_t *rel)
+bool stream_take_from(struct map *m, uint32_t stream, uint64_t span, uint32_t cls, uint64_t cell,
+		      uint64_t *rel)
 {
-	return is_mine(m, stream, cls, span) &&
-	       take_in(m, stream_view(m, stream), cls, span, 0, rel);
+	(void)stream_view(m, stream);
+	return is_mine(m, stream, cls, span) && take_in(m, stream, cls, span, 0, cell, rel);
 }
 
 bool stream_release(struct map *m, uint32_t stream, uint64_t span)

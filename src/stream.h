@@ -34,14 +34,21 @@ bool stream_enter(struct map *m, uint32_t stream, struct patience *p);
 /* Enters this stream if it is free at once. */
 bool stream_enter_now(struct map *m, uint32_t stream, uint64_t me);
 void stream_leave(struct map *m, uint32_t stream);
+/* Whether the thread holds it already: a call that this one interrupted does. */
+bool stream_is_mine(const struct map *m, uint32_t stream, uint64_t me);
+
+/* Whether its holder can never come back. */
+bool stream_is_dead(struct map *m, uint32_t stream);
 
 /* The following are called inside the stream. */
 
-/* A block of class `cls`, which becomes live. */
-enum stream_take stream_take(struct map *m, uint32_t stream, uint32_t cls, uint64_t *rel);
+/* A block of class `cls`, which becomes live, and to which the cell refers unless CELL_NONE. */
+enum stream_take stream_take(struct map *m, uint32_t stream, uint32_t cls, uint64_t cell,
+			     uint64_t *rel);
 
 /* A block of class `cls` of this one span, if it is the stream's and has room. */
-bool stream_take_from(struct map *m, uint32_t stream, uint64_t span, uint32_t cls, uint64_t *rel);
+bool stream_take_from(struct map *m, uint32_t stream, uint64_t span, uint32_t cls, uint64_t cell,
+		      uint64_t *rel);
 
 /* Frees a block of the stream's own span.  The span goes back to the pool when it is empty.
    False: it is not a live block of that class any more. */

@@ -150,7 +150,7 @@ int qalloc_mapinfo(void *map, struct qalloc_info *info)
 	info->kind = m->params.kind;
 	info->version = FORMAT_VERSION;
 	info->flags = ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0 ? QALLOC_ZERO_ON_FREE : 0) |
-		      (m->readonly ? QALLOC_READONLY : 0);
+		      (m->readonly ? QALLOC_READONLY : 0) | (m->guarded ? QALLOC_GUARD : 0);
 	info->base = (void *)(uintptr_t)m->base;
 	info->filesize = m->geo.file_size;
 	info->itemsize = m->params.item_size;

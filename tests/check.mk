@@ -6,10 +6,11 @@ TEST_SECONDS ?= 240
 STORM_SECONDS ?= 60
 
 UNIT = test_addr test_alloc test_api test_cancel test_check test_churn test_contended \
-	test_create test_damage test_files test_fork test_geo test_hdr test_header test_misuse \
-	test_network test_open test_os_file test_os_lock test_os_memory test_os_thread \
-	test_params test_reopen test_roots test_run test_size test_space test_span test_static \
-	test_takeover test_thread test_threads
+	test_create test_crowd test_daemon test_damage test_exec test_files test_fork test_geo \
+	test_guard test_hdr test_header test_limits test_misuse test_network test_open \
+	test_os_file test_os_lock test_os_memory test_os_thread test_params test_publish \
+	test_recover test_reopen test_roots test_run test_size test_space test_span test_static \
+	test_sweep test_takeover test_thread test_threads
 THREADED = test_alloc test_fork test_os_thread test_span test_static test_thread test_threads
 # All but two that take minutes there.
 MEMCHECKED = $(filter-out test_churn test_space,$(UNIT))

@@ -409,6 +409,8 @@ int errno_of(int error)
 		return ENOSPC;
 	case QALLOC_ECORRUPT:
 		return EUCLEAN;
+	case QALLOC_EPOISONED:
+		return EIO;
 	default:
 		return EINVAL;
 	}

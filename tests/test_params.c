@@ -118,7 +118,7 @@ static void unknown_flags_and_contradictions_are_refused(void **state)
 {
 	(void)state;
 	const char *path = scratch("map");
-	struct qalloc_options options = dynamic_options(QALLOC_CREATE | (uint64_t)1 << 9, MIB, 2);
+	struct qalloc_options options = dynamic_options(QALLOC_CREATE | QALLOC_GUARD << 1, MIB, 2);
 	assert_refused(qalloc_openmap(path, &options), QALLOC_EOPTIONS);
 	options.flags = QALLOC_CREATE | (uint64_t)1 << 63;
 	assert_refused(qalloc_openmap(path, &options), QALLOC_EOPTIONS);

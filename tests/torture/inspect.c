@@ -90,7 +90,7 @@ static bool found_copied(const struct inspection *i, const struct known *k)
 		const struct live *l = &i->live[n];
 		size_t size = l->size < k->size ? l->size : k->size;
 
-		if (!l->is_known && is_filled(l->at, size, k->seed)) {
+		if ((!l->is_known || i->w->publishes) && is_filled(l->at, size, k->seed)) {
 			return true;
 		}
 	}
@@ -104,10 +104,41 @@ static bool may_be_the_old(const struct world *w, const struct known *k, const s
 							   : is_filled(k->at, k->size, k->seed));
 }
 
+/* What the cell refers to is live; and it is the old block, a new one, or none, as the call may. */
+static bool cell_is_well(struct inspection *i)
+{
+	const struct world *w = i->w;
+	void *value = w->cell != NULL ? *w->cell : qalloc_getroot(i->map, "published");
+	struct live *l = value == NULL ? NULL : find_live(i, value);
+
+	if (value == NULL) {
+		return w->cell_gives || w->cell_old == NULL || wrong(i, "the cell is NULL");
+	}
+	if (l == NULL && value == w->cell_stale) {
+		return true;
+	}
+	if (l == NULL) {
+		return wrong(i, "the cell has %p, which is not live", value);
+	}
+	if (value != w->cell_old && !w->cell_takes) {
+		return wrong(i, "the cell has %p, expected %p", value, w->cell_old);
+	}
+	l->is_known = true;
+	return true;
+}
+
 static bool known_are_well(struct inspection *i)
 {
 	const struct world *w = i->w;
 	unsigned unknown = 0;
+	const void *kept = NULL;
+
+	if (w->publishes) {
+		if (!cell_is_well(i)) {
+			return false;
+		}
+		kept = w->cell != NULL ? *w->cell : qalloc_getroot(i->map, "published");
+	}
 
 	for (unsigned n = 0; n < w->count; n++) {
 		const struct known *k = &w->known[n];
@@ -120,6 +151,9 @@ static bool known_are_well(struct inspection *i)
 		if (l == NULL) {
 			continue;
 		}
+		if (w->publishes && k->moving && k->at != kept && !w->inherited) {
+			return wrong(i, "block %u is live, and its pointer is gone", n);
+		}
 		if (w->inherited && k->moving && !may_be_the_old(w, k, l)) {
 			continue;
 		}
@@ -127,7 +161,8 @@ static bool known_are_well(struct inspection *i)
 		if (l->size < k->size) {
 			return wrong(i, "block %u has %zu bytes, it had %zu", n, l->size, k->size);
 		}
-		if (!(k->moving && w->base == BASE_ZERO) && !is_filled(k->at, k->size, k->seed)) {
+		if (!k->is_cell && !(k->moving && w->base == BASE_ZERO) &&
+		    !is_filled(k->at, k->size, k->seed)) {
 			return wrong(i, "block %u (%p, %zu bytes) has changed", n, k->at, k->size);
 		}
 	}

@@ -2,12 +2,14 @@
 /*
  * Two processes, one instruction at a time.
  *
- *  - Switch points are the instructions that touch the map's metadata, and the system calls: a
- *    first run finds them, with the metadata mapped PROT_NONE.
- *  - Every schedule "A up to a point, B up to a point, A to its end, B to its end" is run;
- *    the short form takes a sample.  Who waits for the other's lock is waited for.
- *  - At most one of two frees of a block succeeds; the blocks that are live at the end are
- *    those that the calls say; the inspector finds a whole map.
+ *  - Every schedule "A up to a point, B up to a point, A to its end, B to its end" is run, and
+ *    with it every one of two switches; the points of B are found anew for each point of A.
+ *    The short form stops a pair when its time is over, and says "some" instead of "all".
+ *  - Points are the instructions that touch a word of the metadata which both touch and one
+ *    changes, and system calls that others can see.  A switch elsewhere gives the same run as one
+ *    at the next point, since what lies between commutes with all that the other does.
+ *    Both footprints are what was seen when either ran first.
+ *  - Who comes to wait for the other has no points beyond: there the other goes on.
  *  - Stepping shows every order of instructions, but not the order in which stores become
  *    visible: proofs/model is about that.
  */
@@ -19,215 +21,66 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../src/format.h"
-#include "../../src/span.h"
 #include "../support.h"
-#include "points.h"
+#include "interleave.h"
 #include "step.h"
-#include "torture.h"
 
 #if defined(__x86_64__)
 
-#define BLOCKED_USEC 30000u
+/* Longer than a call waits for a stream before it goes elsewhere. */
+#define BLOCKED_USEC 15000u
 #define END_USEC 20000000u
-
-struct side {
-	volatile int inside, done;
-	int won;   /* the call succeeded */
-	int error; /* of one that did not */
-};
-
-struct shared {
-	struct world w;
-	struct side sides[2];
-};
-
-struct act {
-	const char *name;
-	void (*prepare)(struct world *w, void *map);
-	int (*call)(struct world *w, void *map);
-	bool takes; /* success is one block more */
-};
-
-struct pair {
-	enum base base;
-	bool neighbour; /* has the streams of the base's blocks, so that both are remote */
-	void (*doctor)(const char *path);
-	struct act a, b;
-	int winners; /* exactly so many may succeed; 0: any number */
-};
+/* A lock spins 200 times before it asks whether its holder lives. */
+#define LOOKS_ALIVE 12u
+#define LOOKS_DEAD 600u
 
 static struct shared *shared;
 static const struct pair *pair;
+static struct world *template;
+static char template_file[400];
+static struct point holder_dies;
 
-/* ---- What they do ------------------------------------------------------------ */
+/* What each side does alone and after the other, and B where A stands still. */
+static struct trail solo[2], foot[2], here;
 
-static void *subject;
-
-static void nothing(struct world *w, void *map)
-{
-	(void)w;
-	(void)map;
-}
-
-static void the_first(struct world *w, void *map)
-{
-	(void)map;
-	w->known[0].moving = true;
-	subject = w->known[0].at;
-}
-
-static void the_lonely(struct world *w, void *map)
-{
-	(void)map;
-	w->known[5].moving = true;
-	subject = w->known[5].at;
-}
-
-static void the_run(struct world *w, void *map)
-{
-	(void)map;
-	w->known[3].moving = true;
-	subject = w->known[3].at;
-}
-
-/* All is taken but one block of 600 bytes, which the other frees. */
-static void fill_up(struct world *w, void *map)
-{
-	world_fill(w, map, 4096);
-	world_fill(w, map, 700);
-	world_fill(w, map, 48);
-	world_fill(w, map, 16);
-}
-
-static int do_malloc(struct world *w, void *map)
-{
-	(void)w;
-	return qalloc_malloc(map, 24) != NULL;
-}
-
-static int do_malloc_run(struct world *w, void *map)
-{
-	(void)w;
-	return qalloc_malloc(map, 12000) != NULL;
-}
-
-static int do_free(struct world *w, void *map)
-{
-	(void)w;
-	return qalloc_tryfree(subject, map) == 0;
-}
-
-static int do_root(struct world *w, void *map)
-{
-	return qalloc_casroot(map, "new", NULL, w->known[1].at) == 0;
-}
-
-/* A holder that never comes back: its slot is not locked. */
-static void put(const char *path, uint64_t off, uint64_t value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || pwrite(fd, &value, sizeof(value), (off_t)off) != sizeof(value)) {
-		broken(path);
-	}
-	close(fd);
-}
-
-#define DEAD_OWNER ((uint64_t)7 << 32 | (uint64_t)9 << 20 | 1)
-
-static void dead_in_stream(const char *path)
-{
-	put(path, STREAMS_OFF, DEAD_OWNER);
-}
-
-/* Of the slot that the next process takes. */
-static void dead_in_stream_of_next(const char *path)
-{
-	put(path, STREAMS_OFF, (uint64_t)1 << 32 | (uint64_t)2 << 20 | 1);
-}
-
-static void dead_in_pool(const char *path)
-{
-	put(path, STATE_POOL, DEAD_OWNER);
-	put(path, STATE_INTENT, INTENT_RUN_TAKE);
-	put(path, STATE_INTENT + 8, 12);
-	put(path, STATE_INTENT + 16, 3);
-	put(path, STATE_FRONTIER, 15);
-	put(path, 0x12000 + 14 * 8, SPAN_TAIL);
-	put(path, 0x12000 + 13 * 8, SPAN_TAIL);
-}
-
-#define MALLOC                                                                                     \
-	{                                                                                          \
-		"malloc", nothing, do_malloc, true                                                 \
-	}
-#define MALLOC_RUN                                                                                 \
-	{                                                                                          \
-		"malloc of a run", nothing, do_malloc_run, true                                    \
-	}
-#define MALLOC_FULL                                                                                \
-	{                                                                                          \
-		"malloc when full", fill_up, do_malloc, true                                       \
-	}
-#define FREE                                                                                       \
-	{                                                                                          \
-		"free", the_first, do_free, false                                                  \
-	}
-#define FREE_LAST                                                                                  \
-	{                                                                                          \
-		"free of a span's last", the_lonely, do_free, false                                \
-	}
-#define FREE_RUN                                                                                   \
-	{                                                                                          \
-		"free of a run", the_run, do_free, false                                           \
-	}
-#define ROOT                                                                                       \
-	{                                                                                          \
-		"casroot", nothing, do_root, false                                                 \
-	}
-
-static const struct pair pairs[] = {
-	{BASE_THREE, false, NULL, MALLOC, FREE, 0},
-	{BASE_ONE, false, NULL, MALLOC, FREE, 0},
-	{BASE_ONE, false, NULL, MALLOC, MALLOC, 0},
-	{BASE_THREE, true, NULL, FREE, FREE, 1},
-	{BASE_THREE, true, NULL, FREE_RUN, FREE_RUN, 1},
-	{BASE_THREE, true, NULL, FREE_RUN, MALLOC_RUN, 0},
-	{BASE_THREE, false, NULL, MALLOC_FULL, FREE_LAST, 0},
-	{BASE_THREE, true, NULL, MALLOC_FULL, FREE_LAST, 0},
-	{BASE_THREE, true, NULL, MALLOC_RUN, MALLOC_RUN, 0},
-	{BASE_THREE, true, NULL, MALLOC, MALLOC, 0},
-	{BASE_ONE, false, dead_in_stream, MALLOC, MALLOC, 0},
-	{BASE_ONE, false, dead_in_stream, MALLOC, FREE, 0},
-	{BASE_THREE, true, dead_in_pool, MALLOC_RUN, MALLOC_RUN, 0},
-	{BASE_THREE, true, dead_in_pool, MALLOC, FREE_RUN, 0},
-	{BASE_THREE, true, NULL, ROOT, ROOT, 1},
-	{BASE_ONE, false, dead_in_stream_of_next, MALLOC, MALLOC, 0},
-};
+/* Of the pair. */
+static struct {
+	unsigned schedules, lost;
+	uint64_t deadline;
+} run;
 
 /* ---- Victims ------------------------------------------------------------------- */
 
 static void victim_body(void *arg)
 {
 	struct side *side = arg;
-	const struct act *act = side == &shared->sides[0] ? &pair->a : &pair->b;
-	void *map = world_open(&shared->w, shared->w.path);
+	const struct act *act = side == &shared->holder     ? pair->holder
+				: side == &shared->sides[0] ? &pair->a
+							    : &pair->b;
+	struct world *w = &shared->w;
+	void *map = (act->flags & ACT_OPENS) != 0 ? NULL : world_open(w, w->path);
 
 	alarm(60);
-	if (map == NULL) {
+	if (map == NULL && (act->flags & ACT_OPENS) == 0) {
 		broken("a victim cannot open the map");
 	}
-	act->prepare(&shared->w, map);
+	act->prepare(w, map);
 	side->inside = 1;
 	step_begin();
-	side->won = act->call(&shared->w, map);
+	side->won = act->call(w, map);
 	side->error = side->won ? QALLOC_OK : qalloc_error();
 	side->inside = 0;
 	side->done = 1;
+	/* Who has opened the map stays, so that it is not the other who closes it last. */
+	while ((pair->rules & RULE_DIRTY) != 0 && side == &shared->sides[1] &&
+	       !shared->sides[0].done) {
+		usleep(100);
+	}
 }
 
 struct set {
@@ -263,25 +116,58 @@ static pid_t start_idle(void)
 	return pid;
 }
 
-static struct set begin(const struct world *template, const char *file)
+static pid_t start_victim(struct side *side)
 {
-	struct set s = {.neighbour = 0};
+	pid_t pid = step_start(victim_body, side);
+
+	if (pid < 0) {
+		broken("a victim cannot begin");
+	}
+	return pid;
+}
+
+static void begin_world(void)
+{
 	char path[sizeof(shared->w.path)];
 
 	snprintf(path, sizeof(path), "%s", scratch_path("map"));
 	memset(shared->sides, 0, sizeof(shared->sides));
+	memset(&shared->holder, 0, sizeof(shared->holder));
 	shared->w = *template;
 	memcpy(shared->w.path, path, sizeof(path));
 	(void)unlink(path);
-	copy_file(file, path);
-	if (pair->neighbour) {
+	if (access(template_file, F_OK) == 0) {
+		copy_file(template_file, path);
+	}
+}
+
+static void record(pid_t victim, const struct side *side, struct trail *t)
+{
+	bool dead = pair->doctor != NULL || pair->holder != NULL;
+
+	trail_record(victim, &side->inside, shared->w.path, dead ? LOOKS_DEAD : LOOKS_ALIVE, t);
+}
+
+static struct set begin(void)
+{
+	struct set s = {.neighbour = 0};
+	pid_t holder = 0;
+
+	begin_world();
+	if (pair->holder != NULL) {
+		holder = start_victim(&shared->holder);
+		if (!trail_run_to(holder, &holder_dies)) {
+			broken("the holder does not come to where it shall die");
+		}
+	}
+	if ((pair->rules & RULE_NEIGHBOUR) != 0) {
 		s.neighbour = start_idle();
 	}
 	for (unsigned i = 0; i < 2; i++) {
-		s.victim[i] = step_start(victim_body, &shared->sides[i]);
-		if (s.victim[i] < 0) {
-			broken("a victim cannot begin");
-		}
+		s.victim[i] = start_victim(&shared->sides[i]);
+	}
+	if (holder != 0) {
+		step_kill(holder);
 	}
 	return s;
 }
@@ -298,21 +184,12 @@ static void end(struct set *s)
 	}
 }
 
-/* ---- Schedules --------------------------------------------------------------------- */
-
-static void run_to(pid_t victim, const struct side *side, unsigned steps)
-{
-	for (unsigned i = 0; i < steps && side->inside; i++) {
-		(void)step_once(victim, 0);
-	}
-}
-
 static bool wait_for(pid_t *victim, uint64_t usec)
 {
 	uint64_t until = now_usec() + usec;
 	int status = 0;
 
-	do {
+	while (*victim != 0) {
 		pid_t pid = waitpid(*victim, &status, __WALL | WNOHANG);
 
 		if (pid == *victim && (WIFEXITED(status) || WIFSIGNALED(status))) {
@@ -322,139 +199,256 @@ static bool wait_for(pid_t *victim, uint64_t usec)
 		if (pid == *victim && WIFSTOPPED(status)) {
 			(void)ptrace(PTRACE_CONT, *victim, NULL, (void *)(long)WSTOPSIG(status));
 		}
-		usleep(50);
-	} while (now_usec() < until);
-	return false;
-}
-
-static unsigned live_in_child(void)
-{
-	unsigned *live = shared_memory(sizeof(*live));
-
-	fflush(stdout);
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		void *map = world_open(&shared->w, shared->w.path);
-
-		*live = map == NULL ? UINT32_MAX : (unsigned)count_live(map);
-		_exit(0);
-	}
-	expect_well(pid, "counting");
-	unsigned result = *live;
-
-	munmap(live, sizeof(*live));
-	return result;
-}
-
-static void judge(const char *who)
-{
-	const struct side *a = &shared->sides[0], *b = &shared->sides[1];
-	struct world *w = &shared->w;
-	bool same = pair->winners == 1;
-	unsigned live = w->count;
-
-	for (unsigned i = 0; i < 2; i++) {
-		const struct side *s = &shared->sides[i];
-		const struct act *act = i == 0 ? &pair->a : &pair->b;
-		bool excused =
-			s->error == QALLOC_EBUSY ||
-			(same && (s->error == QALLOC_ENOTLIVE || s->error == QALLOC_EROOTVALUE)) ||
-			(s->error == QALLOC_EFULL && act->prepare == fill_up);
-
-		if (!s->done || (!s->won && !excused)) {
-			finding("%s: %s failed: error %d (%s)", who, act->name, s->error,
-				qalloc_strerror(s->error));
-			return;
+		if (now_usec() >= until) {
+			return false;
 		}
-		live += act->takes && s->won;
-		live -= act->call == do_free && s->won && !(same && i == 1 && a->won);
+		usleep(50);
 	}
-	if (same && a->won + b->won != 1 &&
-	    !(a->error == QALLOC_EBUSY || b->error == QALLOC_EBUSY)) {
-		finding("%s: %d of two succeeded", who, a->won + b->won);
-		return;
-	}
-	unsigned found = live_in_child();
-
-	if (found != live) {
-		finding("%s: %u blocks are live, expected %u", who, found, live);
-		return;
-	}
-	w->inherited = true; /* What was freed may have been taken by the other. */
-	w->unknown_max = (unsigned)((pair->a.takes && a->won) + (pair->b.takes && b->won));
-	inspect_file(w, w->path, who);
+	return true;
 }
 
-static void schedule(const struct world *template, const char *file, unsigned a, unsigned b)
+/* ---- Schedules --------------------------------------------------------------------- */
+
+/* Both stand still somewhere: A to its end unless it waits for B, then B, then A. */
+static void finish(struct set *s, const char *who)
 {
-	char who[200];
-	struct set s = begin(template, file);
+	if (s->victim[0] != 0) {
+		(void)ptrace(PTRACE_CONT, s->victim[0], NULL, NULL);
+	}
+	bool ended = wait_for(&s->victim[0], BLOCKED_USEC);
 
-	snprintf(who, sizeof(who), "%s up to %u, %s up to %u", pair->a.name, a, pair->b.name, b);
-	run_to(s.victim[0], &shared->sides[0], a);
-	run_to(s.victim[1], &shared->sides[1], b);
-	(void)ptrace(PTRACE_CONT, s.victim[0], NULL, NULL);
-	bool ended = wait_for(&s.victim[0], BLOCKED_USEC);
-
-	(void)ptrace(PTRACE_CONT, s.victim[1], NULL, NULL);
-	if (!wait_for(&s.victim[1], END_USEC) || (!ended && !wait_for(&s.victim[0], END_USEC))) {
+	if (s->victim[1] != 0) {
+		(void)ptrace(PTRACE_CONT, s->victim[1], NULL, NULL);
+	}
+	if (!wait_for(&s->victim[1], END_USEC) || (!ended && !wait_for(&s->victim[0], END_USEC))) {
 		finding("%s: it does not end", who);
 	}
-	end(&s);
-	judge(who);
+	end(s);
+	judge(pair, shared, who);
+	run.schedules++;
 	campaign_case();
 }
 
-static void campaign_pair(uint64_t seconds)
+static void go_to(struct set *s, unsigned side, const struct point *p)
 {
-	struct world *template = shared_memory(sizeof(*template));
-	static unsigned points[2][POINTS_MAX];
-	unsigned count[2], stride = 1, n = 0, run = 0;
-	uint64_t before = findings(), budget = now_usec() + seconds * 1000000;
-	char file[400];
+	if (!trail_run_to(s->victim[side], p)) {
+		s->victim[side] = 0;
+		run.lost++;
+	}
+}
 
-	snprintf(file, sizeof(file), "%s", scratch_path("template"));
-	world_build(template, pair->base, file);
-	if (pair->doctor != NULL) {
-		pair->doctor(file);
-	}
-	for (unsigned i = 0; i < 2; i++) {
-		struct set s = begin(template, file);
+static const char *name_of(unsigned a, unsigned b)
+{
+	static char who[200];
 
-		count[i] = find_points(s.victim[i], &shared->sides[i].inside, points[i]);
-		end(&s);
-	}
-	if (!campaign_long()) {
-		stride = count[0] * count[1] / 23 + 1;
-	}
-	for (unsigned a = 0; a < count[0]; a++) {
-		for (unsigned b = 0; b < count[1] && now_usec() < budget; b++) {
-			if (n++ % stride == 0) {
-				schedule(template, file, points[0][a], points[1][b]);
-				run++;
-			}
+	snprintf(who, sizeof(who), "%s up to %u, %s up to %u", pair->a.name, a, pair->b.name, b);
+	return who;
+}
+
+/* A stands at its point; B goes on alone, and what it does is the trail `here`. */
+static void explore(unsigned a, const struct point *p)
+{
+	struct set s = begin();
+
+	go_to(&s, 0, p);
+	record(s.victim[1], &shared->sides[1], &here);
+	finish(&s, name_of(a, here.count));
+}
+
+static void schedule(unsigned a, const struct point *pa, unsigned b, const struct point *pb)
+{
+	struct set s = begin();
+
+	go_to(&s, 0, pa);
+	go_to(&s, 1, pb);
+	finish(&s, name_of(a, b));
+}
+
+/* Size, content and name of a map that is there do not change: only locks and pages do. */
+static bool call_matters(uint32_t number)
+{
+	return pair_creates(pair) || number == SYS_fcntl || number == SYS_munmap ||
+	       number == SYS_madvise;
+}
+
+static bool matters(const struct point *p)
+{
+	return (p->what & POINT_CALL) != 0 ? call_matters(p->what & ~POINT_CALL)
+					   : trail_conflict(&foot[0], &foot[1], p->what);
+}
+
+static bool is_same(const struct point *p, const struct point *q)
+{
+	return p->rip == q->rip && p->what == q->what && !p->changes && !q->changes;
+}
+
+/* In the middle of a spin, or of a loop that reads a file: its first and last turns stand for it. */
+static bool repeats(const struct trail *t, unsigned i)
+{
+	const struct point *p = &t->point[i];
+	unsigned turn = (p->what & POINT_CALL) != 0 ? 2 : 1;
+
+	return i >= turn && i + turn < t->count && is_same(p, p - turn) && is_same(p, p + turn);
+}
+
+/* Keeps the points that matter; how many there were. */
+static unsigned keep_those_that_matter(struct trail *t)
+{
+	static struct point kept[POINTS_MAX];
+	unsigned all = t->count, count = 0;
+
+	for (unsigned i = 0; i < all; i++) {
+		if (matters(&t->point[i]) && !repeats(t, i)) {
+			kept[count++] = t->point[i];
 		}
 	}
-	printf("  %-18s %-22s %4u x %4u points, %6u schedules, %llu findings\n", pair->a.name,
-	       pair->b.name, count[0], count[1], run, (unsigned long long)(findings() - before));
-	munmap(template, sizeof(*template));
+	memcpy(t->point, kept, count * sizeof(kept[0]));
+	t->count = count;
+	return all;
+}
+
+static bool time_is_over(void)
+{
+	return now_usec() >= run.deadline;
+}
+
+/* Which of n comes i-th: far from those before, so that what is left out is spread. */
+static unsigned spread(unsigned i, unsigned n)
+{
+	unsigned stride = n * 5 / 8 + 1;
+
+	for (unsigned a = stride, b = n; b != 1; stride++, a = stride, b = n) {
+		while (a % b != 0) {
+			unsigned rest = a % b;
+
+			a = b;
+			b = rest;
+		}
+		if (b == 1) {
+			break;
+		}
+	}
+	return (unsigned)((uint64_t)i * stride % n);
+}
+
+/* Whether all were run. */
+static bool run_all(void)
+{
+	/* A long pair gets several points of A in its time, a short one all of both. */
+	unsigned share = campaign_long() ? UINT32_MAX : 12;
+	bool all = true;
+
+	for (unsigned i = 0; i < solo[0].count; i++) {
+		unsigned a = spread(i, solo[0].count), done = 0;
+
+		if (time_is_over()) {
+			return false;
+		}
+		explore(a, &solo[0].point[a]);
+		(void)keep_those_that_matter(&here);
+		for (; done < here.count && done < share && !time_is_over(); done++) {
+			unsigned b = spread(done, here.count);
+
+			schedule(a, &solo[0].point[a], b, &here.point[b]);
+		}
+		all = all && done == here.count;
+	}
+	return all;
+}
+
+/* ---- Pairs --------------------------------------------------------------------------- */
+
+/* Where the holder is killed: the point behind the one that its pair names. */
+static void record_holder(void)
+{
+	struct trail *t = &here;
+
+	begin_world();
+	pid_t holder = start_victim(&shared->holder);
+
+	record(holder, &shared->holder, t);
+	step_kill(holder);
+	for (unsigned i = 0; i + 1 < t->count; i++) {
+		const struct point *p = &t->point[i];
+
+		if (p->what == pair->killed_after && (p->changes || (p->what & POINT_CALL) != 0)) {
+			holder_dies = t->point[i + 1];
+			return;
+		}
+	}
+	broken("the holder never does what it is killed after");
+}
+
+/* Each side alone, and after the other. */
+static void record_both(void)
+{
+	for (unsigned first = 0; first < 2; first++) {
+		unsigned second = 1 - first;
+		struct set s = begin();
+
+		record(s.victim[first], &shared->sides[first], &solo[first]);
+		record(s.victim[second], &shared->sides[second], &here);
+		end(&s);
+		trail_merge(&foot[first], &solo[first]);
+		trail_merge(&foot[second], &here);
+	}
+}
+
+static void campaign_pair(uint64_t usec)
+{
+	uint64_t before = findings(), start = now_usec();
+
+	memset(&run, 0, sizeof(run));
+	judge_begin();
+	memset(foot, 0, sizeof(foot));
+	run.deadline = start + usec;
+	snprintf(template_file, sizeof(template_file), "%s", scratch_path("template"));
+	world_build(template, pair->base, template_file);
+	if (pair->doctor != NULL) {
+		pair->doctor(template_file);
+	}
+	if (pair->holder != NULL) {
+		record_holder();
+	}
+	record_both();
+	unsigned points[2] = {keep_those_that_matter(&solo[0]), keep_those_that_matter(&solo[1])};
+	bool all = run_all();
+
+	if (all && run.schedules == 0) {
+		finding("%s, %s: they never meet", pair->a.name, pair->b.name);
+	}
+	if (judge_busy() > 3 + run.schedules / 20) {
+		finding("%s, %s: %u of %u calls found a lock held for a second", pair->a.name,
+			pair->b.name, judge_busy(), 2 * run.schedules);
+	}
+	printf("  %-22s %-22s %3u of %4u, %3u of %4u points: %s %5u schedules, %5u states, "
+	       "%u findings, %u lost, %u busy, %llu s\n",
+	       pair->a.name, pair->b.name, solo[0].count, points[0], solo[1].count, points[1],
+	       all ? "all" : "some", run.schedules, judge_states(), (unsigned)(findings() - before),
+	       run.lost, judge_busy(), (unsigned long long)((now_usec() - start) / 1000000));
 }
 
 int main(int argc, char **argv)
 {
 	const char *why = NULL;
-	/* For each pair; what does not fit in is not run, and the printed numbers say so. */
-	uint64_t seconds = argc > 2 ? strtoull(argv[2], NULL, 10) : 240;
+	/* For each pair; what does not fit in is not run, and the printed lines say so. */
+	uint64_t msec = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
 
 	campaign_begin("interleave", argc, argv);
 	if (!step_possible(&why)) {
 		return campaign_skip(why);
 	}
+	if (msec == 0) {
+		msec = campaign_long() ? 600000 : 2000;
+	}
 	shared = shared_memory(sizeof(*shared));
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+	template = shared_memory(sizeof(*template));
+	for (unsigned i = 0; i < pairs_count; i++) {
+		if (argc > 3 && strtoul(argv[3], NULL, 10) != i) {
+			continue;
+		}
 		pair = &pairs[i];
-		campaign_pair(campaign_long() ? seconds : 1);
+		campaign_pair(msec * 1000);
 	}
 	return campaign_end();
 }

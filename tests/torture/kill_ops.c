@@ -164,6 +164,114 @@ static void prepare_root_delete(struct world *w, void *map)
 	w->root_values[1] = NULL;
 }
 
+/* A pointer in a block of its own, in another stream; the pointer of a root has none. */
+static void prepare_cell(struct world *w, void *map)
+{
+	(void)map;
+	w->publishes = true;
+	w->known[2].is_cell = true;
+	w->cell = w->known[2].at;
+	*w->cell = w->cell_old = NULL;
+	w->cell_takes = true;
+}
+
+static void give_cell(struct world *w)
+{
+	move_last(w);
+	*w->cell = w->cell_old = subject;
+}
+
+static void prepare_cell_full(struct world *w, void *map)
+{
+	prepare_cell(w, map);
+	prepare_sweep(w, map);
+}
+
+/* The free block to which the cell still refers is the next one. */
+static void prepare_cell_stale(struct world *w, void *map)
+{
+	prepare_cell(w, map);
+	*w->cell = take(w, map, 24);
+	w->count--;
+	w->cell_stale = *w->cell;
+	qalloc_free(*w->cell, map);
+	w->cell_gives = true;
+}
+
+static void prepare_cell_small(struct world *w, void *map)
+{
+	prepare_cell(w, map);
+	prepare_own(w, map);
+	give_cell(w);
+	w->cell_takes = false;
+	w->cell_gives = true;
+}
+
+static void prepare_cell_remote(struct world *w, void *map)
+{
+	prepare_cell(w, map);
+	move(w, 1);
+	*w->cell = w->cell_old = subject;
+	w->cell_takes = false;
+	w->cell_gives = true;
+}
+
+static void prepare_cell_last(struct world *w, void *map)
+{
+	prepare_cell(w, map);
+	prepare_last_of_span(w, map);
+	move(w, w->count - 2);
+	*w->cell = w->cell_old = subject;
+	w->cell_takes = false;
+	w->cell_gives = true;
+}
+
+static void prepare_cell_run(struct world *w, void *map)
+{
+	prepare_cell(w, map);
+	prepare_run(w, map);
+	give_cell(w);
+	w->cell_takes = false;
+	w->cell_gives = true;
+}
+
+static void prepare_move_small(struct world *w, void *map)
+{
+	prepare_cell_small(w, map);
+	w->cell_gives = false;
+	w->cell_takes = w->content_moves = true;
+}
+
+static void prepare_move_remote(struct world *w, void *map)
+{
+	prepare_cell_remote(w, map);
+	w->cell_gives = false;
+	w->cell_takes = w->content_moves = true;
+}
+
+static void prepare_move_run(struct world *w, void *map)
+{
+	prepare_cell_run(w, map);
+	w->cell_gives = false;
+	w->cell_takes = w->content_moves = true;
+}
+
+static void prepare_cell_root(struct world *w, void *map)
+{
+	(void)map;
+	w->publishes = w->cell_takes = true;
+}
+
+static void prepare_move_root(struct world *w, void *map)
+{
+	prepare_own(w, map);
+	if (qalloc_setroot(map, "published", subject) != 0) {
+		broken("setroot");
+	}
+	w->publishes = w->cell_takes = w->content_moves = true;
+	w->cell_old = subject;
+}
+
 /* ---- Calls ----------------------------------------------------------------- */
 
 /* Whether what an heir finds has room is not known here. */
@@ -222,6 +330,44 @@ static const char *call_realloc_run(struct world *w, void *map)
 {
 	(void)w;
 	return qalloc_realloc(map, subject, 17000) != NULL ? NULL : said("realloc");
+}
+
+static const char *call_malloc_to(struct world *w, void *map)
+{
+	return qalloc_malloc_to(map, 24, w->cell) != NULL ? NULL : said("malloc_to");
+}
+
+static const char *call_malloc_to_run(struct world *w, void *map)
+{
+	return qalloc_malloc_to(map, 12000, w->cell) != NULL ? NULL : said("malloc_to");
+}
+
+static const char *call_free_from(struct world *w, void *map)
+{
+	return qalloc_free_from(map, w->cell) == 0 ? NULL : said("free_from");
+}
+
+static const char *call_realloc_to(struct world *w, void *map)
+{
+	return qalloc_realloc_to(map, 256, w->cell) != NULL ? NULL : said("realloc_to");
+}
+
+static const char *call_realloc_to_run(struct world *w, void *map)
+{
+	return qalloc_realloc_to(map, 17000, w->cell) != NULL ? NULL : said("realloc_to");
+}
+
+static const char *call_malloc_toroot(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_malloc_toroot(map, 24, "published") != NULL ? NULL : said("malloc_toroot");
+}
+
+static const char *call_realloc_toroot(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_realloc_toroot(map, 9000, "published") != NULL ? NULL
+								     : said("realloc_toroot");
 }
 
 static const char *call_setroot(struct world *w, void *map)
@@ -310,6 +456,25 @@ const struct op kill_ops[] = {
 	{"casroot, absent", BASE_THREE, 0, 0, prepare_root_new, call_casroot},
 	{"casroot, change", BASE_THREE, OP_SHORT, 0, prepare_root_change, call_casroot},
 	{"delroot", BASE_THREE, 0, 0, prepare_root_delete, call_delroot},
+	{"malloc_to", BASE_THREE, OP_SHORT, 0, prepare_cell, call_malloc_to},
+	{"malloc_to, one stream", BASE_ONE, OP_SHORT, 0, prepare_cell, call_malloc_to},
+	{"malloc_to, the last resort", BASE_THREE, 0, 0, prepare_cell_full, call_malloc_to},
+	{"malloc_to, a stale pointer", BASE_ONE, 0, 0, prepare_cell_stale, call_malloc_to},
+	{"malloc_to of a run", BASE_ONE, 0, 0, prepare_cell, call_malloc_to_run},
+	{"free_from", BASE_ONE, OP_SHORT, 0, prepare_cell_small, call_free_from},
+	{"free_from, another's", BASE_THREE, 0, 0, prepare_cell_remote, call_free_from},
+	{"free_from, a span returned", BASE_THREE, 0, 0, prepare_cell_last, call_free_from},
+	{"free_from of a run", BASE_ONE, 0, 0, prepare_cell_run, call_free_from},
+	{"free_from, zeroed", BASE_ZERO, 0, 0, prepare_cell_small, call_free_from},
+	{"free_from of a run, zeroed", BASE_ZERO, 0, 0, prepare_cell_run, call_free_from},
+	{"realloc_to", BASE_ONE, OP_SHORT, 0, prepare_move_small, call_realloc_to},
+	{"realloc_to, another's", BASE_THREE, 0, 0, prepare_move_remote, call_realloc_to},
+	{"realloc_to of a run", BASE_ONE, 0, 0, prepare_move_run, call_realloc_to_run},
+	{"realloc_to, small to run", BASE_THREE, 0, 0, prepare_move_small, call_realloc_to_run},
+	{"realloc_to, run to small", BASE_THREE, 0, 0, prepare_move_run, call_realloc_to},
+	{"malloc_toroot", BASE_ONE, 0, 0, prepare_cell_root, call_malloc_toroot},
+	{"realloc_toroot", BASE_THREE, 0, 0, prepare_move_root, call_realloc_toroot},
+	{"static malloc_to", BASE_STATIC, 0, 0, prepare_cell, call_malloc_to},
 	{"checkpoint", BASE_THREE, 0, 0, prepare_warm, call_checkpoint},
 	{"closemap", BASE_THREE, 0, 0, prepare_nothing, call_close},
 	{"closemap, the last", BASE_THREE, OP_ALONE, 0, prepare_nothing, call_close},
@@ -321,10 +486,11 @@ const struct op kill_ops[] = {
 const unsigned kill_ops_count = sizeof(kill_ops) / sizeof(kill_ops[0]);
 
 const struct op heir_ops[] = {
-	{"heir: malloc", BASE_THREE, 0, 1, prepare_nothing, call_malloc},
-	{"heir: malloc of a run", BASE_THREE, 0, 1, prepare_nothing, call_malloc_run},
-	{"heir: check", BASE_THREE, 0, 0, prepare_nothing, call_check},
-	{"heir: setroot", BASE_THREE, 0, 0, prepare_nothing, call_root_heir},
+	{"heir: load", BASE_THREE, OP_OPENS | OP_ALONE | OP_DIRTY, 0, prepare_nothing, call_load},
+	{"heir: malloc", BASE_THREE, OP_ALONE, 1, prepare_nothing, call_malloc},
+	{"heir: malloc of a run", BASE_THREE, OP_ALONE, 1, prepare_nothing, call_malloc_run},
+	{"heir: check", BASE_THREE, OP_ALONE, 0, prepare_nothing, call_check},
+	{"heir: setroot", BASE_THREE, OP_ALONE, 0, prepare_nothing, call_root_heir},
 	{"heir: make", BASE_EMPTY, OP_OPENS | OP_ALONE, 0, prepare_nothing, call_make},
 };
 const unsigned heir_ops_count = sizeof(heir_ops) / sizeof(heir_ops[0]);

@@ -115,6 +115,14 @@ static bool lock_held(const struct state *s, uint64_t off)
 	return owner != 0;
 }
 
+/* Geometry of so small a map: behind the streams, at the next page. */
+static uint64_t records_off(enum base base)
+{
+	uint32_t streams = base == BASE_ONE ? 1 : 3;
+
+	return (STREAMS_OFF + streams * STREAM_BYTES + 4095) / 4096 * 4096;
+}
+
 static bool is_complete(const struct state *s)
 {
 	return s->size >= HDR_BYTES && memcmp(s->bytes, HDR_MAGIC_DONE, 8) == 0;
@@ -129,6 +137,11 @@ static bool needs_heir(const struct state *s, enum base base)
 	}
 	if (lock_held(s, STATE_POOL) || lock_held(s, STATE_ROOTS)) {
 		return true;
+	}
+	for (uint32_t i = 0; i < 8; i++) {
+		if (lock_held(s, records_off(base) + i * RECORD_BYTES)) {
+			return true;
+		}
 	}
 	for (uint32_t i = 0; i < streams; i++) {
 		if (lock_held(s, STREAMS_OFF + i * STREAM_BYTES)) {
@@ -197,6 +210,8 @@ static void neighbour_body(struct job *j, int go, int ready, const char *who)
 		finding("%s: the neighbour cannot open the map: %s", who, qalloc_errmsg());
 	} else if (now_usec() - start > 2500000) {
 		finding("%s: opening took too long", who);
+	} else if (j->w->publishes && qalloc_recover(map) != 0) {
+		finding("%s: recovering: %s", who, qalloc_errmsg());
 	} else if (inspect(j->w, map, who) && qalloc_cleanup() != 0) {
 		finding("%s: closing: %s", who, qalloc_errmsg());
 	}
@@ -339,7 +354,7 @@ static void kill_at(struct job *j, unsigned index)
 	/* The neighbour left the map empty. */
 	j->w->count = 0;
 	j->w->unknown_max = j->w->base == BASE_STATIC ? UINT32_MAX : 0;
-	j->w->root_moves = j->w->content_moves = false;
+	j->w->root_moves = j->w->content_moves = j->w->publishes = false;
 	inspect_file(j->w, j->w->path, who);
 }
 
@@ -377,6 +392,23 @@ static void job_end(struct job *j)
 	j->steps = 0;
 }
 
+static bool wants_complete(const struct op *op)
+{
+	return (op->flags & OP_OPENS) == 0 || (op->flags & OP_DIRTY) != 0;
+}
+
+/* Who opens a map that was not closed repairs it at once; here it is to be found by and by. */
+static void mark_clean(const char *path)
+{
+	uint64_t clean = 0;
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || pwrite(fd, &clean, sizeof(clean), STATE_DIRTY) != sizeof(clean)) {
+		broken(path);
+	}
+	close(fd);
+}
+
 /* The maps that this victim left, for heirs; returns how many. */
 static unsigned inherit(const struct job *dead, struct job *heir)
 {
@@ -396,12 +428,15 @@ static unsigned inherit(const struct job *dead, struct job *heir)
 		}
 		maps++;
 		for (unsigned n = 0; n < heir_ops_count; n++) {
-			if (((heir_ops[n].flags & OP_OPENS) != 0) == is_complete(s)) {
+			if (wants_complete(&heir_ops[n]) != is_complete(s)) {
 				continue;
 			}
 			*left = *dead->w;
 			left->inherited = true;
 			state_write(s, path);
+			if ((heir_ops[n].flags & OP_DIRTY) == 0 && is_complete(s)) {
+				mark_clean(path);
+			}
 			heir->op = &heir_ops[n];
 			heir->template = left;
 			heir->template_path = path;

@@ -40,6 +40,10 @@ void look_begin(struct look *l, const struct world *w, bool opens)
 	look_add(l, STREAMS_OFF, p.streams * STREAM_BYTES);
 	look_add(l, g.words_off, g.spans * 8);
 	look_add(l, g.pairs_off, g.spans * g.span_pairs * PAIR_BYTES);
+	look_add(l, g.records_off, 8 * RECORD_BYTES);
+	if (w->cell != NULL) {
+		look_add(l, (uint64_t)((char *)w->cell - (char *)MAP_BASE), sizeof(*w->cell));
+	}
 	for (unsigned i = 0; w->base == BASE_ZERO && i < w->count; i++) {
 		const struct known *k = &w->known[i];
 

@@ -7,7 +7,7 @@
 
 #include "torture.h"
 
-#define RANGES_MAX 8u
+#define RANGES_MAX 10u
 #define WATCHED_MAX (16u << 10)
 
 struct range {

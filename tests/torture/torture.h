@@ -60,6 +60,7 @@ struct known {
 	size_t size;
 	uint64_t seed;
 	bool moving;
+	bool is_cell; /* a pointer, which the call under test changes */
 };
 
 struct world {
@@ -75,6 +76,13 @@ struct world {
 	bool inherited;       /* a moving block that was freed may have been handed out again */
 	bool root_moves;      /* the root "moving" may be absent or one of root_values */
 	void *root_values[2];
+	/* A call that changes a block and the pointer to it: what may be there, beside a new block. */
+	bool publishes;
+	void **cell; /* NULL: the root "published" */
+	void *cell_old;
+	bool cell_takes; /* a new block may be there */
+	bool cell_gives;  /* NULL may be there */
+	void *cell_stale; /* may be there, and is not live */
 	struct known known[KNOWN_MAX];
 };
 

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The public calls that change a block and the pointer to it together: a kill at any
+ * instruction leaves the pointer as it was or as the call would have left it, and no block that
+ * nothing refers to.  intent.h has the rule.
+ *
+ *  - While a call is at work its cell belongs to it.  If the caller dies, the cell
+ *    belongs to the dead until somebody recovers.
+ *  - A block moves in steps: the new one is taken for a thread record, filled outside every
+ *    lock, and then handed over to the cell by the free of the old one.
+ */
+#include "publish.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "heap.h"
+#include "pool.h"
+#include "reserve.h"
+#include "roots.h"
+#include "stream.h"
+
+/* The cell at `where`; CELL_NONE with the error recorded. */
+static uint64_t cell_at(const struct map *m, void **where)
+{
+	uint64_t rel = 0;
+
+	if (!map_rel(m, where, &rel)) {
+		err_fail(QALLOC_EWILD, "%s: where: %x is outside the data area %x to %x", m->path,
+			 (uint64_t)(uintptr_t)where, m->base + m->geo.data_off,
+			 m->base + m->geo.data_end);
+		return CELL_NONE;
+	}
+	if (!cell_valid(m, m->geo.data_off + rel)) {
+		err_fail(QALLOC_EARGUMENT, "%s: where: %x, wanted a multiple of 8", m->path,
+			 (uint64_t)(uintptr_t)where);
+		return CELL_NONE;
+	}
+	return m->geo.data_off + rel;
+}
+
+/* What the cell refers to, which must be a live block that does not contain the cell. */
+static int resolve_cell(struct map *m, uint64_t cell, struct block *b)
+{
+	uint64_t off = cell_get(m, cell);
+
+	if (block_resolve(m, (void *)(uintptr_t)(m->base + off), b) != 0) {
+		return -1;
+	}
+	if (cell >= off && cell - off < b->bytes) {
+		return err_fail(QALLOC_EARGUMENT, "%s: where: inside the block it refers to",
+				m->path);
+	}
+	return 0;
+}
+
+static int free_cell(struct map *m, uint64_t cell)
+{
+	struct handover h = {.cell = cell, .fresh = 0, .record = CELL_NONE};
+	struct block b;
+	int saved = errno;
+
+	if (cell_get(m, cell) == 0) {
+		return 0;
+	}
+	if (resolve_cell(m, cell, &b) != 0 || heap_free_from(m, &b, &h) != 0) {
+		return -1;
+	}
+	errno = saved;
+	return 0;
+}
+
+/* Frees what the record names, or leaves it to whoever recovers next. */
+static int drop_record(struct map *m, uint64_t record)
+{
+	struct handover h = {.cell = record, .fresh = 0, .record = CELL_NONE};
+	void *address = (void *)(uintptr_t)(m->base + cell_get(m, record));
+	struct block b;
+
+	if (block_resolve(m, address, &b) != 0) {
+		/* Not live any more: then there is nothing to lose. */
+		cell_set(m, record, 0);
+	} else if (heap_free_from(m, &b, &h) != 0) {
+		record_abandon(m, record);
+		return -1;
+	}
+	record_release(m, record);
+	return 0;
+}
+
+/* One record that a dead thread left. */
+static int settle_record(struct map *m, uint64_t record, uint64_t cell)
+{
+	uint64_t block = cell_get(m, record);
+
+	if (block == 0 || !cell_valid(m, cell)) {
+		cell_set(m, record, 0);
+		record_release(m, record);
+		return 0;
+	}
+	if (cell_see(m, cell) != 0) {
+		record_abandon(m, record);
+		return reserve_fail(m);
+	}
+	if (cell_get(m, cell) == block) {
+		cell_set(m, record, 0);
+		record_release(m, record);
+		return 0;
+	}
+	return drop_record(m, record);
+}
+
+static int recover_records(struct map *m, uint64_t me)
+{
+	int result = 0;
+
+	for (uint32_t i = 0; i < m->geo.records; i++) {
+		uint64_t cell = 0;
+		uint64_t record = record_next_dead(m, me, &i, &cell);
+
+		if (record != CELL_NONE && settle_record(m, record, cell) != 0) {
+			result = -1;
+		}
+	}
+	return result;
+}
+
+int publish_recover(struct map *m)
+{
+	struct patience p;
+	struct lock l;
+	int result = 0;
+
+	if (!patience_begin(m, &p)) {
+		return -1;
+	}
+	for (uint32_t stream = 0; stream < m->geo.streams; stream++) {
+		if (!stream_is_dead(m, stream)) {
+			continue;
+		}
+		if (stream_enter(m, stream, &p)) {
+			stream_leave(m, stream);
+		} else if (stream_is_dead(m, stream)) {
+			result = p.no_space ? err_fail(QALLOC_ENOSPACE,
+						       "%s: stream %u: the disk is full", m->path,
+						       (uint64_t)stream)
+					    : err_fail(QALLOC_EBUSY, "%s: stream %u: not now",
+						       m->path, (uint64_t)stream);
+		}
+	}
+	if (pool_is_dead(m)) {
+		if (pool_enter(m, &p, &l) == POOL_OK) {
+			lock_leave(&l);
+		} else {
+			result = -1;
+		}
+	}
+	return recover_records(m, p.me) != 0 ? -1 : result;
+}
+
+/* A record for the new block; if none is left, the dead may have some. */
+static uint64_t claim(struct map *m, uint64_t cell)
+{
+	uint64_t me = map_owner(m);
+	uint64_t record = me == 0 ? CELL_NONE : record_claim(m, me, cell);
+
+	if (record == CELL_NONE && me != 0) {
+		(void)recover_records(m, me);
+		record = record_claim(m, me, cell);
+		if (record == CELL_NONE) {
+			err_fail(QALLOC_EBUSY, "%s: all %u thread records are in use", m->path,
+				 (uint64_t)m->geo.records);
+		}
+	}
+	return record;
+}
+
+static void *move_cell(struct map *m, uint64_t cell, const struct block *old, size_t size)
+{
+	uint64_t bytes = min_u64(old->bytes, size);
+	struct failure why;
+
+	if (block_reserve(m, old, bytes) != 0) {
+		return NULL;
+	}
+	struct handover h = {.cell = cell, .fresh = 0, .record = claim(m, cell)};
+
+	if (h.record == CELL_NONE) {
+		return NULL;
+	}
+	void *fresh = heap_take(m, size, 1, h.record);
+
+	if (fresh == NULL) {
+		record_release(m, h.record);
+		return NULL;
+	}
+	h.fresh = cell_get(m, h.record);
+	memcpy(fresh, map_address(m, old->rel), bytes);
+	if (heap_free_from(m, old, &h) == 0) {
+		record_release(m, h.record);
+		return fresh;
+	}
+	/* Nothing has changed, but for the new block. */
+	int number = errno;
+
+	why = thread_self()->last;
+	(void)drop_record(m, h.record);
+	thread_self()->last = why;
+	errno = number;
+	return NULL;
+}
+
+static void *realloc_cell(struct map *m, uint64_t cell, size_t size)
+{
+	struct block b;
+	int saved = errno;
+
+	if (cell_get(m, cell) == 0) {
+		return heap_take(m, size, 1, cell);
+	}
+	if (resolve_cell(m, cell, &b) != 0) {
+		return NULL;
+	}
+	void *block =
+		heap_stays(m, &b, size) ? map_address(m, b.rel) : move_cell(m, cell, &b, size);
+
+	if (block != NULL) {
+		errno = saved;
+	}
+	return block;
+}
+
+void *qalloc_malloc_to(void *map, size_t size, void **where)
+{
+	struct map *m = map_writable(map);
+	uint64_t cell = m == NULL ? CELL_NONE : cell_at(m, where);
+
+	return cell == CELL_NONE ? NULL : heap_take(m, size, 1, cell);
+}
+
+int qalloc_free_from(void *map, void **where)
+{
+	struct map *m = map_writable(map);
+	uint64_t cell = m == NULL ? CELL_NONE : cell_at(m, where);
+
+	return cell == CELL_NONE ? -1 : free_cell(m, cell);
+}
+
+void *qalloc_realloc_to(void *map, size_t size, void **where)
+{
+	struct map *m = map_writable(map);
+	uint64_t cell = m == NULL ? CELL_NONE : cell_at(m, where);
+
+	return cell == CELL_NONE ? NULL : realloc_cell(m, cell, size);
+}
+
+void *qalloc_malloc_toroot(void *map, size_t size, const char *name)
+{
+	struct map *m = map_writable(map);
+	uint64_t cell = m == NULL ? CELL_NONE : root_cell(m, name, true);
+
+	return cell == CELL_NONE ? NULL : heap_take(m, size, 1, cell);
+}
+
+int qalloc_free_fromroot(void *map, const char *name)
+{
+	struct map *m = map_writable(map);
+	uint64_t cell = m == NULL ? CELL_NONE : root_cell(m, name, false);
+
+	return cell == CELL_NONE ? -1 : free_cell(m, cell);
+}
+
+void *qalloc_realloc_toroot(void *map, size_t size, const char *name)
+{
+	struct map *m = map_writable(map);
+	uint64_t cell = m == NULL ? CELL_NONE : root_cell(m, name, true);
+
+	return cell == CELL_NONE ? NULL : realloc_cell(m, cell, size);
+}
+
+int qalloc_recover(void *map)
+{
+	struct map *m = map_writable(map);
+
+	return m == NULL ? -1 : publish_recover(m);
+}

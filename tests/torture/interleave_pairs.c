@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is run against what.  See interleave.h.
+ *
+ *  - prepare() runs in the victim before the first step; the one of `a` comes first, and what it
+ *    puts into the world is there for the one of `b`.
+ *  - The blocks of the base are in stream 0, which is the home of the first process.
+ */
+#include "interleave.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../../src/format.h"
+#include "../../src/span.h"
+
+static void *subject;
+
+static void nothing(struct world *w, void *map)
+{
+	(void)w;
+	(void)map;
+}
+
+static void move(struct world *w, unsigned index)
+{
+	w->known[index].moving = true;
+	subject = w->known[index].at;
+}
+
+static void the_first(struct world *w, void *map)
+{
+	(void)map;
+	move(w, 0);
+}
+
+static void the_fifth(struct world *w, void *map)
+{
+	(void)map;
+	move(w, 4);
+}
+
+/* Alone in its span. */
+static void the_lonely(struct world *w, void *map)
+{
+	(void)map;
+	move(w, 5);
+}
+
+static void the_run(struct world *w, void *map)
+{
+	(void)map;
+	move(w, 3);
+}
+
+/* Two blocks that have a span for themselves, which is not the one in use. */
+static void half_a_span(struct world *w, void *map)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		if (world_take(w, map, 2000) == NULL) {
+			broken("preparing");
+		}
+	}
+	move(w, w->count - 3);
+}
+
+static void the_other_half(struct world *w, void *map)
+{
+	(void)map;
+	move(w, w->count - 2);
+}
+
+/* All is taken but what the other frees. */
+static void fill_up(struct world *w, void *map)
+{
+	world_fill(w, map, 4096);
+	world_fill(w, map, 700);
+	world_fill(w, map, 48);
+	world_fill(w, map, 16);
+}
+
+static int do_malloc(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_malloc(map, 24) != NULL;
+}
+
+static int do_malloc_run(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_malloc(map, 12000) != NULL;
+}
+
+/* There is room for one of them. */
+static int do_malloc_large(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_malloc(map, 20000) != NULL;
+}
+
+static int do_free(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_tryfree(subject, map) == 0;
+}
+
+static int do_root(struct world *w, void *map)
+{
+	return qalloc_casroot(map, "new", NULL, w->known[1].at) == 0;
+}
+
+static int do_open(struct world *w, void *map)
+{
+	map = world_open(w, w->path);
+	return map != NULL && qalloc_malloc(map, 24) != NULL;
+}
+
+static int do_open_run(struct world *w, void *map)
+{
+	map = world_open(w, w->path);
+	return map != NULL && qalloc_malloc(map, 12000) != NULL;
+}
+
+static int do_close(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_closemap(map) == 0;
+}
+
+/* ---- Holders that never come back --------------------------------------------------- */
+
+static void put(const char *path, uint64_t off, uint64_t value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || pwrite(fd, &value, sizeof(value), (off_t)off) != sizeof(value)) {
+		broken(path);
+	}
+	close(fd);
+}
+
+#define DEAD_OWNER ((uint64_t)7 << 32 | (uint64_t)9 << 20 | 1)
+
+static void dead_in_stream(const char *path)
+{
+	put(path, STREAMS_OFF, DEAD_OWNER);
+}
+
+/* Of the slot that the next process takes. */
+static void dead_in_stream_of_next(const char *path)
+{
+	put(path, STREAMS_OFF, (uint64_t)1 << 32 | (uint64_t)2 << 20 | 1);
+}
+
+static void dead_in_pool(const char *path)
+{
+	put(path, STATE_POOL, DEAD_OWNER);
+	put(path, STATE_INTENT, INTENT_RUN_TAKE);
+	put(path, STATE_INTENT + 8, 12);
+	put(path, STATE_INTENT + 16, 3);
+	put(path, STATE_FRONTIER, 15);
+	put(path, 0x12000 + 14 * 8, SPAN_TAIL);
+	put(path, 0x12000 + 13 * 8, SPAN_TAIL);
+}
+
+/* ---- Pairs ------------------------------------------------------------------------------ */
+
+/* clang-format off */
+#define MALLOC {"malloc", ACT_TAKES, nothing, do_malloc}
+#define MALLOC_RUN {"malloc of a run", ACT_TAKES, nothing, do_malloc_run}
+#define MALLOC_LARGE {"malloc of the rest", ACT_TAKES | ACT_FILLS, nothing, do_malloc_large}
+#define MALLOC_FULL {"malloc when full", ACT_TAKES | ACT_FILLS, fill_up, do_malloc}
+#define FREE {"free", ACT_FREES, the_first, do_free}
+#define FREE_FIFTH {"free of a neighbour", ACT_FREES, the_fifth, do_free}
+#define FREE_LAST {"free of a span's last", ACT_FREES, the_lonely, do_free}
+#define FREE_HALF {"free of half a span", ACT_FREES, half_a_span, do_free}
+#define FREE_OTHER_HALF {"free of the other half", ACT_FREES, the_other_half, do_free}
+#define FREE_RUN {"free of a run", ACT_FREES, the_run, do_free}
+#define ROOT {"casroot", 0, nothing, do_root}
+#define MAKE {"make", ACT_TAKES | ACT_OPENS, nothing, do_open}
+#define LOAD {"load, malloc", ACT_TAKES | ACT_OPENS, nothing, do_open}
+#define LOAD_RUN {"load, malloc of a run", ACT_TAKES | ACT_OPENS, nothing, do_open_run}
+#define CLOSE {"closemap", 0, nothing, do_close}
+/* clang-format on */
+
+static const struct act holds_stream = MALLOC;
+static const struct act holds_pool = MALLOC_RUN;
+static const struct act creates = MAKE;
+
+#define IN_STREAM (STREAMS_OFF / 8)
+#define IN_POOL (STATE_INTENT / 8)
+#define SIZED (POINT_CALL | SYS_ftruncate)
+
+#define BESIDE RULE_NEIGHBOUR
+
+const struct pair pairs[] = {
+	/* malloc against a remote free in the same span; the home of both; both new */
+	{BASE_THREE, 0, MALLOC, FREE, NULL, NULL, 0},
+	{BASE_ONE, 0, MALLOC, FREE, NULL, NULL, 0},
+	{BASE_ONE, 0, MALLOC, MALLOC, NULL, NULL, 0},
+	{BASE_THREE, BESIDE, MALLOC, MALLOC, NULL, NULL, 0},
+	{BASE_STATIC, 0, MALLOC, FREE, NULL, NULL, 0},
+	/* two remote frees: of one block, of two in one word, of one run */
+	{BASE_THREE, BESIDE | RULE_ONE, FREE, FREE, NULL, NULL, 0},
+	{BASE_THREE, BESIDE, FREE, FREE_FIFTH, NULL, NULL, 0},
+	{BASE_THREE, 0, FREE, FREE_FIFTH, NULL, NULL, 0},
+	{BASE_THREE, BESIDE | RULE_ONE, FREE_RUN, FREE_RUN, NULL, NULL, 0},
+	/* frees, and the return of the span */
+	{BASE_THREE, 0, FREE_HALF, FREE_OTHER_HALF, NULL, NULL, 0},
+	{BASE_ONE, 0, FREE_HALF, FREE_OTHER_HALF, NULL, NULL, 0},
+	{BASE_THREE, 0, MALLOC_FULL, FREE_LAST, NULL, NULL, 0},
+	{BASE_THREE, BESIDE, MALLOC_FULL, FREE_LAST, NULL, NULL, 0},
+	/* runs */
+	{BASE_THREE, BESIDE, FREE_RUN, MALLOC_RUN, NULL, NULL, 0},
+	{BASE_THREE, BESIDE, MALLOC_RUN, MALLOC_RUN, NULL, NULL, 0},
+	{BASE_THREE, BESIDE | RULE_ONE, MALLOC_LARGE, MALLOC_LARGE, NULL, NULL, 0},
+	/* two takers of a dead holder's stream, and of its pool */
+	{BASE_ONE, 0, MALLOC, MALLOC, dead_in_stream, NULL, 0},
+	{BASE_ONE, 0, MALLOC, FREE, dead_in_stream, NULL, 0},
+	{BASE_ONE, 0, MALLOC, MALLOC, dead_in_stream_of_next, NULL, 0},
+	{BASE_ONE, 0, MALLOC, MALLOC, NULL, &holds_stream, IN_STREAM},
+	{BASE_THREE, BESIDE, MALLOC_RUN, MALLOC_RUN, dead_in_pool, NULL, 0},
+	{BASE_THREE, BESIDE, MALLOC, FREE_RUN, dead_in_pool, NULL, 0},
+	{BASE_ONE, 0, MALLOC_RUN, MALLOC_RUN, NULL, &holds_pool, IN_POOL},
+	/* a new process takes the slot of the dead holder, while another judges its owner word */
+	{BASE_ONE, 0, LOAD, MALLOC, NULL, &holds_stream, IN_STREAM},
+	{BASE_ONE, 0, LOAD_RUN, MALLOC_RUN, NULL, &holds_pool, IN_POOL},
+	/* coming and going */
+	{BASE_THREE, RULE_DIRTY, LOAD, LOAD, NULL, NULL, 0},
+	{BASE_THREE, RULE_DIRTY, CLOSE, LOAD, NULL, NULL, 0},
+	{BASE_ABSENT, 0, MAKE, MAKE, NULL, NULL, 0},
+	{BASE_EMPTY, 0, MAKE, MAKE, NULL, NULL, 0},
+	{BASE_EMPTY, 0, MAKE, MAKE, NULL, &creates, SIZED},
+	{BASE_THREE, BESIDE | RULE_ONE, ROOT, ROOT, NULL, NULL, 0},
+};
+const unsigned pairs_count = sizeof(pairs) / sizeof(pairs[0]);
