@@ -36,7 +36,7 @@ static bool same_file(const struct map *m, int fd)
 	       now.readable && (m->readonly || now.writable);
 }
 
-enum descriptor { DESCRIPTOR_OK, DESCRIPTOR_LOST, DESCRIPTOR_REPLACED };
+enum descriptor { DESCRIPTOR_OK, DESCRIPTOR_FAILED, DESCRIPTOR_LOST, DESCRIPTOR_REPLACED };
 
 /*
  * The program may close any descriptor, ours included, and get its number for
@@ -46,10 +46,16 @@ enum descriptor { DESCRIPTOR_OK, DESCRIPTOR_LOST, DESCRIPTOR_REPLACED };
 static enum descriptor descriptor_of(struct map *m, int *found)
 {
 	int fd = __atomic_load_n(&m->fd, __ATOMIC_ACQUIRE);
+	int saved = errno;
 
 	*found = fd;
+	errno = EBADF;
 	if (same_file(m, fd)) {
+		errno = saved;
 		return DESCRIPTOR_OK;
+	}
+	if (errno != EBADF) {
+		return DESCRIPTOR_FAILED; /* Nothing is known about it: then it stays. */
 	}
 	int fresh = os_open(m->path, (m->readonly ? 0u : OS_WRITE) | OS_FOLLOW);
 
@@ -77,6 +83,8 @@ int map_fd(struct map *m)
 	switch (descriptor_of(m, &fd)) {
 	case DESCRIPTOR_OK:
 		return fd;
+	case DESCRIPTOR_FAILED:
+		return err_fail(QALLOC_ESYSTEM, "%s: fstat: %e", m->path);
 	case DESCRIPTOR_LOST:
 		return err_fail(QALLOC_EREPLACED,
 				"%s: the map's descriptor was closed, and open: %e", m->path);

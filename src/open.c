@@ -146,6 +146,13 @@ static int header_read(struct request *req, int fd, struct os_file *file, struct
 	if (os_read_at(fd, bytes, sizeof(bytes), 0, &got) != 0) {
 		return err_fail(QALLOC_ESYSTEM, "%s: read: %e", req->path);
 	}
+	struct os_file now;
+
+	/* Again: another process may have built the map between the first look and the read. */
+	if (os_identify(fd, &now) != 0) {
+		return err_fail(QALLOC_ESYSTEM, "%s: fstat: %e", req->path);
+	}
+	file->size = now.size;
 	enum qalloc_err rule = hdr_decode(bytes, got, file->size, p);
 
 	if (asked(req, QALLOC_CREATE) &&

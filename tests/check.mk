@@ -11,10 +11,11 @@ UNIT = test_addr test_alloc test_api test_cancel test_check test_churn test_cont
 	test_os_file test_os_lock test_os_memory test_os_thread test_params test_publish \
 	test_recover test_reopen test_roots test_run test_size test_space test_span test_static \
 	test_sweep test_takeover test_thread test_threads
-THREADED = test_alloc test_fork test_os_thread test_span test_static test_thread test_threads
+THREADED = test_alloc test_fork test_os_thread test_publish test_span test_static test_thread \
+	test_threads
 # All but two that take minutes there.
 MEMCHECKED = $(filter-out test_churn test_space,$(UNIT))
-TESTS = $(UNIT) storm
+TESTS = $(UNIT) storm storm_publish
 MISUSE = behind_the_end closed_map double_free double_free_large double_free_static heap_pointer \
 	interior interior_large interior_static metadata never_allocated null_map other_map \
 	realloc_freed realloc_interior stack_pointer swapped_arguments unaligned
@@ -83,6 +84,11 @@ build/check/storm/asan.log: build/asan/storm
 build/check/storm/tsan.log: build/tsan/storm
 	$(call run,$< --processes 2 --threads 4 --seconds 10)
 
+build/check/storm/publish.log: build/plain/storm_publish
+	$(call run,$< --seconds 10)
+build/check/storm/publish-one.log: build/plain/storm_publish
+	$(call run,$< --seconds 10 --streams 1 --stop)
+
 build/check/symbols.log: build/libqalloc.so
 	$(call run,tests/symbols.sh build/$(SONAME))
 build/check/install.log: all
@@ -91,7 +97,7 @@ build/check/demo.log: build/wordindex
 	$(call run,build/wordindex)
 
 RESULTS = $(MISUSE:%=build/check/misuse/%.log) $(OLD_API:%=build/check/old_api/%.log) \
-	$(patsubst %,build/check/storm/%.log,dynamic static asan tsan) \
+	$(patsubst %,build/check/storm/%.log,dynamic static asan tsan publish publish-one) \
 	build/check/symbols.log build/check/install.log build/check/demo.log \
 	$(foreach f,plain asan clang,$(UNIT:%=build/check/$(f)/%.log)) \
 	$(THREADED:%=build/check/tsan/%.log) $(MEMCHECKED:%=build/check/valgrind/%.log)

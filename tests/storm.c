@@ -31,6 +31,8 @@
 #define TABLES_MAX (PROCESSES_MAX * THREADS_MAX)
 #define RECORDS 256u
 #define MAILS 64u
+/* Documented: about a second, if the thread gets to run.  Longer hangs. */
+#define LONGEST_MSEC 10000u
 
 enum { EMPTY, OWNED, ALLOCATING, FREEING, RESIZING, SENDING, RECEIVING };
 /* A mail slot that somebody is at has, above the lowest byte, the number of the table. */
@@ -52,6 +54,7 @@ struct book {
 	_Atomic uint64_t leave[PROCESSES_MAX];
 	_Atomic uint64_t in_flight; /* records that killed threads left unfinished */
 	_Atomic uint64_t resizing;  /* of these, in qalloc_realloc(): it has two blocks in flight */
+	_Atomic uint64_t longest;   /* milliseconds that one call took */
 	struct record mail[MAILS];
 	struct table tables[TABLES_MAX];
 };
@@ -79,6 +82,14 @@ static _Noreturn void fail(const char *what, const struct record *r)
 	fprintf(stderr, "storm: %s: state %zu, offset %zu, %zu bytes, serial %zx; qalloc: %s\n",
 		what, r->state, r->offset, r->size, r->serial, qalloc_errmsg());
 	_exit(1);
+}
+
+/* The watchdog, stopped holders included. */
+static void timed(uint64_t start)
+{
+	uint64_t took = now_msec() - start, longest = book->longest;
+	while (took > longest && !atomic_compare_exchange_weak(&book->longest, &longest, took)) {
+	}
 }
 
 static void expect_intact(const struct record *r)
@@ -123,7 +134,9 @@ static void allocate(struct worker *w, struct record *r)
 {
 	size_t size = any_size(w);
 	r->state = ALLOCATING;
+	uint64_t start = now_msec();
 	void *block = qalloc_malloc(map, size);
+	timed(start);
 	block == NULL ? refused(w, r, EMPTY) : give_pattern(w, r, block, size);
 }
 
@@ -132,7 +145,9 @@ static void resize(struct worker *w, struct record *r)
 	size_t size = any_size(w), kept = size < r->size ? size : r->size;
 	expect_intact(r);
 	r->state = RESIZING;
+	uint64_t start = now_msec();
 	void *block = qalloc_realloc(map, qalloc_address(map, r->offset), size);
+	timed(start);
 	if (block == NULL) {
 		refused(w, r, OWNED);
 		return;
@@ -424,35 +439,22 @@ static void reckon(struct reckoning *all)
 	}
 }
 
-static bool read_option(const char *name, const char *value)
-{
-	const struct {
-		const char *name;
-		size_t *value, most;
-	} numbers[] = {{"--seconds", &how.seconds, 86400},
-		       {"--processes", &how.processes, PROCESSES_MAX},
-		       {"--threads", &how.threads, THREADS_MAX},
-		       {"--streams", &how.streams, QALLOC_STREAMS_MAX},
-		       {"--bytes", &how.bytes, (size_t)1 << 40}};
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		if (strcmp(name, numbers[i].name) != 0)
-			continue;
-		*numbers[i].value = strtoul(value, NULL, 10);
-		return *numbers[i].value >= 1 && *numbers[i].value <= numbers[i].most;
-	}
-	return strcmp(name, "--dir") == 0 && scratch_in(value);
-}
-
 static void read_options(int argc, char **argv)
 {
+	const struct number numbers[] = {{"--seconds", &how.seconds, 86400},
+					 {"--processes", &how.processes, PROCESSES_MAX},
+					 {"--threads", &how.threads, THREADS_MAX},
+					 {"--streams", &how.streams, QALLOC_STREAMS_MAX},
+					 {"--bytes", &how.bytes, (size_t)1 << 40}};
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--kills") == 0) {
 			how.kills = true;
 		} else if (strcmp(argv[i], "--static") == 0) {
 			how.fixed = true;
-		} else if (i + 1 < argc && read_option(argv[i], argv[i + 1])) {
+		} else if (strcmp(argv[i], "--dir") == 0 && i + 1 < argc &&
+			   scratch_in(argv[i + 1])) {
 			i++;
-		} else {
+		} else if (!take_number(numbers, 5, argv, &i)) {
 			fprintf(stderr, "storm: %s: see the top of storm.c\n", argv[i]);
 			exit(2);
 		}
@@ -481,18 +483,19 @@ int main(int argc, char **argv)
 		refusals += book->tables[t].refused;
 	}
 	size_t allowed = book->in_flight + book->resizing;
-	bool good = tally.failures == 0 && all.lost == 0 && all.missing <= allowed && steps > 0 &&
+	bool good = tally.failures == 0 && book->longest < LONGEST_MSEC && all.lost == 0 &&
+		    all.missing <= allowed && steps > 0 &&
 		    book->in_flight <= tally.kills * how.threads;
 	printf("storm: %zu s, %zu processes of %zu threads, %zu streams, %s map\n"
-	       "  %zu steps, %zu requests refused\n"
+	       "  %zu steps, %zu requests refused, the longest took %zu ms\n"
 	       "  %u kills of %zu threads in all, %u stops, %u departures, %u failures\n"
 	       "  %zu blocks owned, %zu of them lost, %zu live without an owner (at most %zu)\n"
-	       "%s\n",
+	       "%s\nstorm: cases %zu, findings %d\n",
 	       how.seconds, how.processes, how.threads, how.streams,
-	       how.fixed ? "static" : "dynamic", steps, refusals, tally.kills,
-	       tally.kills * how.threads, tally.stops, tally.leaves, tally.failures, all.count,
-	       all.lost, all.missing, allowed,
-	       good ? "whole, and no block had two owners" : "FAILED");
+	       how.fixed ? "static" : "dynamic", steps, refusals, (size_t)book->longest,
+	       tally.kills, tally.kills * how.threads, tally.stops, tally.leaves, tally.failures,
+	       all.count, all.lost, all.missing, allowed,
+	       good ? "whole, and no block had two owners" : "FAILED", steps, !good);
 	scratch_end(NULL);
 	return good ? 0 : 1;
 }

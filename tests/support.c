@@ -286,6 +286,19 @@ void release_shared_words(uint64_t *words, size_t count)
 	munmap(words, count * sizeof(uint64_t));
 }
 
+/* ---- Options -------------------------------------------------------------- */
+
+bool take_number(const struct number *table, size_t count, char **argv, int *i)
+{
+	for (size_t n = 0; n < count; n++) {
+		if (strcmp(argv[*i], table[n].name) == 0 && argv[*i + 1] != NULL) {
+			*table[n].value = strtoul(argv[++*i], NULL, 10);
+			return *table[n].value >= 1 && *table[n].value <= table[n].most;
+		}
+	}
+	return false;
+}
+
 /* ---- Data ----------------------------------------------------------------- */
 
 uint64_t next_random(uint64_t *state)

@@ -85,6 +85,15 @@ int in_role(const char *name, const char *arg);
 uint64_t *shared_words(size_t count);
 void release_shared_words(uint64_t *words, size_t count);
 
+/* ---- Options -------------------------------------------------------------- */
+
+struct number {
+	const char *name; /* "--seconds" */
+	size_t *value, most;
+};
+/* Takes "--name N", N from 1 to `most`, at argv[*i], and leaves *i at N.  False: it is not there. */
+bool take_number(const struct number *table, size_t count, char **argv, int *i);
+
 /* ---- Data ----------------------------------------------------------------- */
 
 uint64_t next_random(uint64_t *state);

@@ -368,10 +368,17 @@ static void record_holder(void)
 
 	record(holder, &shared->holder, t);
 	step_kill(holder);
-	for (unsigned i = 0; i + 1 < t->count; i++) {
+	for (unsigned i = 0, more = UINT32_MAX; i + 1 < t->count; i++) {
 		const struct point *p = &t->point[i];
+		bool named = p->what == pair->killed_after &&
+			     (p->changes || (p->what & POINT_CALL) != 0);
 
-		if (p->what == pair->killed_after && (p->changes || (p->what & POINT_CALL) != 0)) {
+		if (more == UINT32_MAX && named) {
+			more = pair->changes_more;
+		} else if (more != UINT32_MAX && p->changes) {
+			more--;
+		}
+		if (more == 0) {
 			holder_dies = t->point[i + 1];
 			return;
 		}

@@ -33,9 +33,12 @@ struct pair {
 	struct act a, b;
 	/* Writes a holder that never was into the file; or NULL. */
 	void (*doctor)(const char *path);
-	/* One that attaches first, and is killed after it did this, before the two begin; or NULL. */
+	/*
+	 * One that attaches first, and is killed after it did this and so many other changes, before
+	 * the two begin; or NULL.
+	 */
 	const struct act *holder;
-	uint32_t killed_after;
+	uint32_t killed_after, changes_more;
 };
 
 extern const struct pair pairs[];

@@ -101,6 +101,21 @@ static void count_in_child(struct shared *shared, const char *who)
 	expect_well(pid, who);
 }
 
+/* Two creators at once would leave the header of one and the copy of the other. */
+static bool header_is_copied(const struct shared *shared)
+{
+	uint8_t header[HDR_BYTES], copy[HDR_BYTES];
+	int fd = open(shared->w.path, O_RDONLY | O_CLOEXEC);
+	bool same = fd >= 0 && pread(fd, header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
+		    pread(fd, copy, sizeof(copy), HDR_BACKUP_OFF) == (ssize_t)sizeof(copy) &&
+		    memcmp(header, copy, sizeof(header)) == 0;
+
+	if (fd >= 0) {
+		close(fd);
+	}
+	return same;
+}
+
 /* Failures that the rules of the pair allow. */
 static bool is_excused(const struct pair *pair, const struct side *s, const struct act *act)
 {
@@ -136,6 +151,10 @@ void judge(const struct pair *pair, struct shared *shared, const char *who)
 	if (one && a->won + b->won != 1 &&
 	    !(a->error == QALLOC_EBUSY || b->error == QALLOC_EBUSY)) {
 		finding("%s: %d of two succeeded", who, a->won + b->won);
+		return;
+	}
+	if (!header_is_copied(shared)) {
+		finding("%s: the header and its copy differ", who);
 		return;
 	}
 	if (!is_new_state(state_hash(pair, shared))) {

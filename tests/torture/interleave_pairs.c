@@ -80,6 +80,18 @@ static void fill_up(struct world *w, void *map)
 	world_fill(w, map, 16);
 }
 
+/* No span is free: one comes back when the other frees what is alone in it. */
+static void take_spans(struct world *w, void *map)
+{
+	world_fill(w, map, 4096);
+}
+
+static int do_malloc_span(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_malloc(map, 4096) != NULL;
+}
+
 static int do_malloc(struct world *w, void *map)
 {
 	(void)w;
@@ -171,6 +183,7 @@ static void dead_in_pool(const char *path)
 #define MALLOC_RUN {"malloc of a run", ACT_TAKES, nothing, do_malloc_run}
 #define MALLOC_LARGE {"malloc of the rest", ACT_TAKES | ACT_FILLS, nothing, do_malloc_large}
 #define MALLOC_FULL {"malloc when full", ACT_TAKES | ACT_FILLS, fill_up, do_malloc}
+#define MALLOC_SPAN {"malloc of a span", ACT_TAKES | ACT_FILLS, take_spans, do_malloc_span}
 #define FREE {"free", ACT_FREES, the_first, do_free}
 #define FREE_FIFTH {"free of a neighbour", ACT_FREES, the_fifth, do_free}
 #define FREE_LAST {"free of a span's last", ACT_FREES, the_lonely, do_free}
@@ -196,42 +209,45 @@ static const struct act creates = MAKE;
 
 const struct pair pairs[] = {
 	/* malloc against a remote free in the same span; the home of both; both new */
-	{BASE_THREE, 0, MALLOC, FREE, NULL, NULL, 0},
-	{BASE_ONE, 0, MALLOC, FREE, NULL, NULL, 0},
-	{BASE_ONE, 0, MALLOC, MALLOC, NULL, NULL, 0},
-	{BASE_THREE, BESIDE, MALLOC, MALLOC, NULL, NULL, 0},
-	{BASE_STATIC, 0, MALLOC, FREE, NULL, NULL, 0},
+	{BASE_THREE, 0, MALLOC, FREE, NULL, NULL, 0, 0},
+	{BASE_ONE, 0, MALLOC, FREE, NULL, NULL, 0, 0},
+	{BASE_ONE, 0, MALLOC, MALLOC, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE, MALLOC, MALLOC, NULL, NULL, 0, 0},
+	{BASE_STATIC, 0, MALLOC, FREE, NULL, NULL, 0, 0},
 	/* two remote frees: of one block, of two in one word, of one run */
-	{BASE_THREE, BESIDE | RULE_ONE, FREE, FREE, NULL, NULL, 0},
-	{BASE_THREE, BESIDE, FREE, FREE_FIFTH, NULL, NULL, 0},
-	{BASE_THREE, 0, FREE, FREE_FIFTH, NULL, NULL, 0},
-	{BASE_THREE, BESIDE | RULE_ONE, FREE_RUN, FREE_RUN, NULL, NULL, 0},
+	{BASE_THREE, BESIDE | RULE_ONE, FREE, FREE, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE, FREE, FREE_FIFTH, NULL, NULL, 0, 0},
+	{BASE_THREE, 0, FREE, FREE_FIFTH, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE | RULE_ONE, FREE_RUN, FREE_RUN, NULL, NULL, 0, 0},
 	/* frees, and the return of the span */
-	{BASE_THREE, 0, FREE_HALF, FREE_OTHER_HALF, NULL, NULL, 0},
-	{BASE_ONE, 0, FREE_HALF, FREE_OTHER_HALF, NULL, NULL, 0},
-	{BASE_THREE, 0, MALLOC_FULL, FREE_LAST, NULL, NULL, 0},
-	{BASE_THREE, BESIDE, MALLOC_FULL, FREE_LAST, NULL, NULL, 0},
+	{BASE_THREE, 0, FREE_HALF, FREE_OTHER_HALF, NULL, NULL, 0, 0},
+	{BASE_ONE, 0, FREE_HALF, FREE_OTHER_HALF, NULL, NULL, 0, 0},
+	{BASE_THREE, 0, MALLOC_SPAN, FREE_LAST, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE, MALLOC_SPAN, FREE_LAST, NULL, NULL, 0, 0},
+	{BASE_ONE, 0, MALLOC_SPAN, FREE_LAST, NULL, NULL, 0, 0},
+	{BASE_THREE, 0, MALLOC_FULL, FREE_LAST, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE, MALLOC_FULL, FREE_LAST, NULL, NULL, 0, 0},
 	/* runs */
-	{BASE_THREE, BESIDE, FREE_RUN, MALLOC_RUN, NULL, NULL, 0},
-	{BASE_THREE, BESIDE, MALLOC_RUN, MALLOC_RUN, NULL, NULL, 0},
-	{BASE_THREE, BESIDE | RULE_ONE, MALLOC_LARGE, MALLOC_LARGE, NULL, NULL, 0},
+	{BASE_THREE, BESIDE, FREE_RUN, MALLOC_RUN, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE, MALLOC_RUN, MALLOC_RUN, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE | RULE_ONE, MALLOC_LARGE, MALLOC_LARGE, NULL, NULL, 0, 0},
 	/* two takers of a dead holder's stream, and of its pool */
-	{BASE_ONE, 0, MALLOC, MALLOC, dead_in_stream, NULL, 0},
-	{BASE_ONE, 0, MALLOC, FREE, dead_in_stream, NULL, 0},
-	{BASE_ONE, 0, MALLOC, MALLOC, dead_in_stream_of_next, NULL, 0},
-	{BASE_ONE, 0, MALLOC, MALLOC, NULL, &holds_stream, IN_STREAM},
-	{BASE_THREE, BESIDE, MALLOC_RUN, MALLOC_RUN, dead_in_pool, NULL, 0},
-	{BASE_THREE, BESIDE, MALLOC, FREE_RUN, dead_in_pool, NULL, 0},
-	{BASE_ONE, 0, MALLOC_RUN, MALLOC_RUN, NULL, &holds_pool, IN_POOL},
+	{BASE_ONE, 0, MALLOC, MALLOC, dead_in_stream, NULL, 0, 0},
+	{BASE_ONE, 0, MALLOC, FREE, dead_in_stream, NULL, 0, 0},
+	{BASE_ONE, 0, MALLOC, MALLOC, dead_in_stream_of_next, NULL, 0, 0},
+	{BASE_ONE, 0, MALLOC, MALLOC, NULL, &holds_stream, IN_STREAM, 0},
+	{BASE_THREE, BESIDE, MALLOC_RUN, MALLOC_RUN, dead_in_pool, NULL, 0, 0},
+	{BASE_THREE, BESIDE, MALLOC, FREE_RUN, dead_in_pool, NULL, 0, 0},
+	{BASE_ONE, 0, MALLOC_RUN, MALLOC_RUN, NULL, &holds_pool, IN_POOL, 2},
 	/* a new process takes the slot of the dead holder, while another judges its owner word */
-	{BASE_ONE, 0, LOAD, MALLOC, NULL, &holds_stream, IN_STREAM},
-	{BASE_ONE, 0, LOAD_RUN, MALLOC_RUN, NULL, &holds_pool, IN_POOL},
+	{BASE_ONE, 0, LOAD, MALLOC, NULL, &holds_stream, IN_STREAM, 0},
+	{BASE_ONE, 0, LOAD_RUN, MALLOC_RUN, NULL, &holds_pool, IN_POOL, 2},
 	/* coming and going */
-	{BASE_THREE, RULE_DIRTY, LOAD, LOAD, NULL, NULL, 0},
-	{BASE_THREE, RULE_DIRTY, CLOSE, LOAD, NULL, NULL, 0},
-	{BASE_ABSENT, 0, MAKE, MAKE, NULL, NULL, 0},
-	{BASE_EMPTY, 0, MAKE, MAKE, NULL, NULL, 0},
-	{BASE_EMPTY, 0, MAKE, MAKE, NULL, &creates, SIZED},
-	{BASE_THREE, BESIDE | RULE_ONE, ROOT, ROOT, NULL, NULL, 0},
+	{BASE_ONE, RULE_DIRTY, LOAD, LOAD, NULL, NULL, 0, 0},
+	{BASE_THREE, RULE_DIRTY, CLOSE, LOAD, NULL, NULL, 0, 0},
+	{BASE_ABSENT, 0, MAKE, MAKE, NULL, NULL, 0, 0},
+	{BASE_EMPTY, 0, MAKE, MAKE, NULL, NULL, 0, 0},
+	{BASE_EMPTY, 0, MAKE, MAKE, NULL, &creates, SIZED, 0},
+	{BASE_THREE, BESIDE | RULE_ONE, ROOT, ROOT, NULL, NULL, 0, 0},
 };
 const unsigned pairs_count = sizeof(pairs) / sizeof(pairs[0]);

@@ -22,18 +22,33 @@ results: $(TORTURE_RESULTS)
 build/check/torture/%.log: build/plain/torture/%
 	$(call run,$< --short)
 
+# Storms: users' builds for an hour, sanitizers for a part of it.
+STORM_LONG_SECONDS ?= 3600
+STORM_OTHER_SECONDS ?= 600
+storm-dynamic = build/plain/storm --processes 3 --threads 4 --kills --seconds $(STORM_LONG_SECONDS)
+storm-static = build/plain/storm --processes 4 --threads 2 --kills --static \
+	--seconds $(STORM_OTHER_SECONDS)
+storm-asan = build/asan/storm --processes 2 --threads 4 --kills --seconds $(STORM_OTHER_SECONDS)
+storm-tsan = build/tsan/storm --processes 2 --threads 4 --seconds $(STORM_OTHER_SECONDS)
+storm-publish = build/plain/storm_publish --processes 3 --threads 3 --stop \
+	--seconds $(STORM_OTHER_SECONDS)
+STORMS = storm-dynamic storm-static storm-asan storm-tsan storm-publish
+
 # One after the other, because they measure how long calls take.
-torture: $(TORTURE:%=build/plain/torture/%) ## the whole of every fault campaign; about an hour
-	@mkdir -p build/torture; failed=0; \
-	for name in $(TORTURE); do \
-		echo "== $$name"; \
-		timeout -k 5 $(TORTURE_SECONDS) build/plain/torture/$$name --long \
-			>build/torture/$$name.log 2>&1 || failed=1; \
+torture: $(TORTURE:%=build/plain/torture/%) $(foreach s,$(STORMS),$(firstword $($(s)))) ## every fault campaign as a whole; hours
+	@rm -rf build/torture; mkdir -p build/torture; failed=0; \
+	campaign() { \
+		echo "== $$1"; name=$$1; shift; \
+		timeout -k 5 $$(($(TORTURE_SECONDS) + $(STORM_LONG_SECONDS))) "$$@" \
+			>build/torture/$$name.log 2>&1 </dev/null || failed=1; \
 		cat build/torture/$$name.log; \
-	done; \
+	}; \
+	for name in $(TORTURE); do campaign $$name build/plain/torture/$$name --long; done; \
+	$(foreach s,$(STORMS),campaign $(s) $($(s));) \
 	echo "== summary"; \
-	for name in $(TORTURE); do \
-		grep -E "^$$name: (cases|skipped)" build/torture/$$name.log || \
+	for name in $(TORTURE) $(STORMS); do \
+		sed -n "s/^[a-z_]*: \(cases [0-9]*, findings [0-9]*\|skipped.*\)$$/$$name: \1/p" \
+			build/torture/$$name.log | grep . || \
 			{ echo "$$name: did not end"; failed=1; }; \
 	done; exit $$failed
 

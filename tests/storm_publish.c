@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Processes with threads change blocks together with the pointers to them, and are killed at
+ * random; at the end not one block is lost: what is live is what a pointer refers to.
+ *   storm_publish [--seconds S] [--processes P] [--threads T] [--streams N] [--stop]
+ *
+ *  - Each thread has CELLS pointers of its own in the map.  Who takes the place of a killed
+ *    process recovers first, as the manual wants it, and goes on with its pointers.
+ *  - A note outside the map says what a block holds, from the moment it is filled until the
+ *    next call on its pointer; so contents are compared where they are known.
+ *  - Every call is timed: the longest is printed, and one that takes LONGEST_MSEC hangs.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "support.h"
+
+#define PROCESSES_MAX 16u
+#define THREADS_MAX 16u
+#define CELLS 64u
+#define MAP_BYTES (16 * MIB)
+#define LONGEST_MSEC 10000u /* documented: about a second, of a thread that gets to run */
+
+struct note {
+	_Atomic uint64_t serial; /* 0: not known */
+	size_t size;
+};
+
+struct book {
+	_Atomic uint64_t stop, steps, refused, longest, serials;
+	struct note notes[PROCESSES_MAX * THREADS_MAX * CELLS];
+};
+
+static struct {
+	size_t seconds, processes, threads, streams;
+	bool stops;
+} how = {.seconds = 10, .processes = 2, .threads = 3, .streams = 3};
+
+static struct book *book;
+static void *map;
+static void **cells;
+static char path[1024];
+
+static _Noreturn void fail(const char *what, size_t cell)
+{
+	fprintf(stderr, "storm_publish: %s: cell %zu; qalloc: %s\n", what, cell, qalloc_errmsg());
+	_exit(1);
+}
+
+static bool allowed(void)
+{
+	int error = qalloc_error();
+
+	return error == QALLOC_EFULL || error == QALLOC_EBUSY || error == QALLOC_ENOSPACE;
+}
+
+static void timed(uint64_t start)
+{
+	uint64_t took = now_msec() - start, longest = book->longest;
+
+	while (took > longest && !atomic_compare_exchange_weak(&book->longest, &longest, took)) {
+	}
+}
+
+static void fill_cell(size_t cell, size_t size)
+{
+	uint64_t serial = atomic_fetch_add(&book->serials, 1) + 1;
+
+	fill(cells[cell], size, serial);
+	book->notes[cell].size = size;
+	book->notes[cell].serial = serial;
+}
+
+static void expect_intact(size_t cell)
+{
+	const struct note *n = &book->notes[cell];
+
+	if (n->serial != 0 && !is_filled(cells[cell], n->size, n->serial)) {
+		fail("a block was overwritten", cell);
+	}
+}
+
+static void step(size_t cell, uint64_t *random)
+{
+	uint64_t choice = next_random(random) % 64;
+	size_t size = next_random(random) % (choice == 0 ? 200000 : choice < 4 ? 10000 : 300);
+	bool grows = next_random(random) % 2 == 0, good = true;
+	struct note *n = &book->notes[cell];
+	uint64_t start = now_msec();
+
+	if (cells[cell] == NULL) {
+		good = qalloc_malloc_to(map, size, &cells[cell]) != NULL;
+	} else if (grows) {
+		expect_intact(cell);
+		uint64_t serial = n->serial;
+
+		n->serial = 0;
+		good = qalloc_realloc_to(map, size, &cells[cell]) != NULL;
+		n->size = good && size < n->size ? size : n->size;
+		n->serial = serial;
+		expect_intact(cell);
+	} else {
+		expect_intact(cell);
+		uint64_t serial = n->serial;
+
+		n->serial = 0;
+		good = qalloc_free_from(map, &cells[cell]) == 0;
+		n->serial = good ? 0 : serial;
+		size = 0;
+	}
+	timed(start);
+	if (!good) {
+		atomic_fetch_add(&book->refused, 1);
+		if (!allowed()) {
+			fail("refused for no good reason", cell);
+		}
+	} else if (cells[cell] != NULL) {
+		n->serial = 0;
+		fill_cell(cell, size);
+	}
+	atomic_fetch_add(&book->steps, 1);
+}
+
+static void *churn(void *arg)
+{
+	size_t first = (size_t)(uintptr_t)arg * CELLS;
+	uint64_t random = first * 77 + now_msec() + 1;
+
+	while (!book->stop) {
+		step(first + next_random(&random) % CELLS, &random);
+	}
+	return NULL;
+}
+
+static int process(void *arg)
+{
+	size_t number = (size_t)(uintptr_t)arg;
+	pthread_t threads[THREADS_MAX];
+
+	map = qalloc_loadmap(path);
+	if (map == NULL || (cells = qalloc_getroot(map, "cells")) == NULL) {
+		fail("loading", 0);
+	}
+	/* Somebody may be stopped inside what is to be settled. */
+	while (qalloc_recover(map) != 0) {
+		if (!allowed()) {
+			fail("recovering", 0);
+		}
+	}
+	for (size_t i = 0; i < how.threads; i++) {
+		void *place = (void *)(uintptr_t)(number * how.threads + i);
+
+		if (pthread_create(&threads[i], NULL, churn, place) != 0) {
+			fail("pthread_create", 0);
+		}
+	}
+	for (size_t i = 0; i < how.threads; i++) {
+		pthread_join(threads[i], NULL);
+	}
+	return qalloc_cleanup() == 0 ? 0 : 1;
+}
+
+static bool kill_one(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	return wait_child(pid) == SIGNALLED + SIGKILL;
+}
+
+/* False: a process ended by itself. */
+static bool rage(unsigned *kills)
+{
+	pid_t pids[PROCESSES_MAX];
+	uint64_t random = now_msec() | 1, end = now_msec() + how.seconds * 1000;
+	bool good = true;
+
+	for (size_t i = 0; i < how.processes; i++) {
+		pids[i] = start_child(process, (void *)(uintptr_t)i);
+	}
+	while (good && now_msec() < end) {
+		size_t p = next_random(&random) % how.processes;
+
+		rest_usec(next_random(&random) % 60000);
+		if (how.stops && next_random(&random) % 8 == 0) {
+			kill(pids[p], SIGSTOP);
+			rest_usec(next_random(&random) % 100000);
+		}
+		good = kill_one(pids[p]);
+		*kills += good;
+		pids[p] = start_child(process, (void *)(uintptr_t)p);
+	}
+	book->stop = 1;
+	for (size_t i = 0; i < how.processes; i++) {
+		good = wait_bounded(pids[i]) == 0 && good;
+	}
+	return good;
+}
+
+static int count_referred(void *block, size_t size, void *arg)
+{
+	size_t *lost = arg, count = how.processes * how.threads * CELLS;
+
+	for (size_t i = 0; i < count; i++) {
+		if (cells[i] == block) {
+			if (book->notes[i].serial != 0 && size < book->notes[i].size) {
+				fail("a block is too small", i);
+			}
+			return 0;
+		}
+	}
+	*lost += block != (void *)cells;
+	return 0;
+}
+
+/* Live blocks and pointers, one to one. */
+static bool reckon(size_t *lost, size_t *referred)
+{
+	map = qalloc_loadmap(path);
+	if (map == NULL || (cells = qalloc_getroot(map, "cells")) == NULL ||
+	    qalloc_recover(map) != 0 || qalloc_check(map, NULL, NULL) != 0 ||
+	    qalloc_walk(map, count_referred, lost) != 0) {
+		fail("at the end", 0);
+	}
+	for (size_t i = 0; i < how.processes * how.threads * CELLS; i++) {
+		if (cells[i] == NULL) {
+			continue;
+		}
+		++*referred;
+		expect_intact(i);
+		if (qalloc_free_from(map, &cells[i]) != 0) {
+			fail("a pointer to no live block", i);
+		}
+	}
+	return *lost == 0 && count_live(map) == 1;
+}
+
+static void read_options(int argc, char **argv)
+{
+	const struct number numbers[] = {{"--seconds", &how.seconds, 86400},
+					 {"--processes", &how.processes, PROCESSES_MAX},
+					 {"--threads", &how.threads, THREADS_MAX},
+					 {"--streams", &how.streams, QALLOC_STREAMS_MAX}};
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--stop") == 0) {
+			how.stops = true;
+		} else if (!take_number(numbers, 4, argv, &i)) {
+			fprintf(stderr, "storm_publish: %s: see the top of the source\n", argv[i]);
+			exit(2);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	unsigned kills = 0;
+	size_t lost = 0, referred = 0;
+
+	read_options(argc, argv);
+	scratch_begin(NULL);
+	snprintf(path, sizeof(path), "%s", scratch("storm"));
+	map = qalloc_makedynmap((off_t)MAP_BYTES, NULL, path, how.streams);
+	book = mmap(NULL, sizeof(*book), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (map == NULL || book == MAP_FAILED ||
+	    (cells = qalloc_calloc(map, how.processes * how.threads * CELLS, 8)) == NULL ||
+	    qalloc_setroot(map, "cells", cells) != 0 || qalloc_cleanup() != 0) {
+		fail("making the map", 0);
+	}
+	bool good = rage(&kills) && reckon(&lost, &referred) && book->longest < LONGEST_MSEC;
+
+	printf("storm_publish: %zu s, %zu processes of %zu threads, %zu streams\n"
+	       "  %llu steps, %llu refused, the longest took %llu ms; %u kills\n"
+	       "  %zu pointers refer to blocks, %zu blocks are lost\n%s\n",
+	       how.seconds, how.processes, how.threads, how.streams,
+	       (unsigned long long)book->steps, (unsigned long long)book->refused,
+	       (unsigned long long)book->longest, kills, referred, lost, good ? "whole" : "FAILED");
+	printf("storm_publish: cases %llu, findings %d\n", (unsigned long long)book->steps, !good);
+	scratch_end(NULL);
+	return good ? 0 : 1;
+}
