@@ -328,8 +328,8 @@ void qalloc_onmisuse(qalloc_misuse_fn *handler, void *arg);
  *
  * where  the address of a pointer inside the map's data area, a multiple of 8, outside the
  *        block it points to (QALLOC_EWILD, QALLOC_EARGUMENT).
- * name   of a root, which then holds the block; one that is absent counts as NULL, and is
- *        created by malloc and realloc.
+ * name   of a root, which then holds the block; malloc and realloc create one that is absent, as
+ *        NULL, before anything else, and free fails with QALLOC_EROOTABSENT.
  *
  * malloc_to stores the new block in *where, whatever was there; its contents are undefined, so
  * fill a block before something that others follow points to it.  free_from frees what *where
@@ -339,7 +339,8 @@ void qalloc_onmisuse(qalloc_misuse_fn *handler, void *arg);
  * the block's stream, and may fail with QALLOC_EBUSY.
  *
  * While a call is at work *where belongs to it: nobody else may change it.  If the caller dies
- * in it, *where belongs to the dead until somebody opens the map or calls qalloc_recover().
+ * in it, *where belongs to the dead until somebody opens the map or calls qalloc_recover(). Neither may
+ * anybody free, before that, a block that it did not allocate or find in a pointer of its own.
  */
 void *qalloc_malloc_to(void *map, size_t size, void **where);
 int qalloc_free_from(void *map, void **where);
@@ -350,8 +351,9 @@ void *qalloc_realloc_toroot(void *map, size_t size, const char *name);
 
 /*
  * Settles what the dead left undone: frees the blocks of their interrupted calls to which
- * nothing refers.  Opening a map that was not closed cleanly does so, too; a program whose
- * peers may die calls it when it hears of a death, before it changes their pointers.
+ * nothing refers.  Opening a map that was not closed cleanly does so as far as it can, and so does
+ * the last close; after QALLOC_LEFT_CRASHED nothing is freed.  A program whose
+ * peers may die calls this when it hears of a death, before it changes their pointers.
  * 0, or -1: some of it could not be settled now (QALLOC_EBUSY, QALLOC_ENOSPACE, ...).
  */
 int qalloc_recover(void *map);

@@ -75,7 +75,11 @@ void *qalloc_calloc(void *map, size_t count, size_t bytes)
 	}
 	void *block = heap_take(m, total, 1, CELL_NONE);
 
-	return block == NULL ? NULL : memset(block, 0, total);
+	if (block == NULL) {
+		return NULL;
+	}
+	memset(block, 0, total);
+	return map_intact(m) == 0 ? block : NULL;
 }
 
 void *qalloc_aligned_alloc(void *map, size_t alignment, size_t size)
@@ -148,7 +152,8 @@ static void *move(struct map *m, const struct block *old, size_t size)
 		return NULL;
 	}
 	memcpy(block, map_address(m, old->rel), bytes);
-	if (heap_free(m, old) != 0) {
+	/* What is copied from a page that was lost must not take the place of the old block. */
+	if (map_intact(m) != 0 || heap_free(m, old) != 0) {
 		struct block fresh;
 
 		/* Somebody freed it meanwhile, or it cannot be freed: nothing has changed. */

@@ -14,7 +14,7 @@
  */
 #include <errno.h>
 
-#include "map.h"
+#include "publish.h"
 
 #define OWNER_SLOT_SHIFT OWNER_THREAD_BITS
 #define OWNER_EPOCH_SHIFT (OWNER_THREAD_BITS + OWNER_SLOT_BITS)
@@ -73,6 +73,7 @@ static enum descriptor descriptor_of(struct map *m, int *found)
 		os_close(fresh);
 		*found = fd;
 	}
+	errno = saved;
 	return DESCRIPTOR_OK;
 }
 
@@ -298,10 +299,11 @@ void map_detach(struct map *m)
 	if (m->self->owner == 0) {
 		return;
 	}
-	if (m->poison == 0) {
+	if (m->poison == 0 && !m->refused) {
 		uint64_t dirty = shared_load(map_word(m, STATE_DIRTY));
 
-		if (map_processes(m, 2) == 1) {
+		/* Who opens it next finds nothing to settle, so nothing must be left. */
+		if (map_processes(m, 2) == 1 && publish_recover_quietly(m)) {
 			shared_cas(map_word(m, STATE_DIRTY), dirty, 0);
 		}
 	}

@@ -339,6 +339,21 @@ static bool spans_are_static(const struct geo *g)
 	       g->span_pairs == (g->span_items + (BITS_PER_PAIR - 1)) / BITS_PER_PAIR;
 }
 
+/*@ requires some: items >= 1 && group >= 1 && spans >= 1;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures iff: \result <==> (spans - 1) * group < items <= spans * group; */
+static bool is_held_by(uint64_t items, uint64_t group, uint64_t spans)
+{
+	uint64_t before = (items - 1) / group;
+
+	/*@ assert units: before * group <= items - 1 < before * group + group; */
+	/*@ ghost if (before + 1 < spans) product_grows(before + 1, spans - 1, group); */
+	/*@ ghost if (spans <= before) product_grows(spans, before, group); */
+	return before == spans - 1;
+}
+
 /*@ requires mem: \valid_read(g);
     requires spans: spans_valid(g);
     terminates \true;
@@ -353,8 +368,11 @@ static bool counts_are_valid(const struct geo *g)
 	if (g->item_bytes == 0)
 		return g->items == 0 &&
 		       is_product(g->data_end - g->data_off, g->spans, g->span_bytes);
-	return is_product(g->data_end - g->data_off, g->items, g->item_bytes) &&
-	       (g->items - 1) / g->span_items == g->spans - 1;
+	if (!is_product(g->data_end - g->data_off, g->items, g->item_bytes))
+		return false;
+	/*@ assert static: spans_static(g); */
+	/*@ assert some: g->items >= 1; */
+	return is_held_by(g->items, g->span_items, g->spans);
 }
 
 /*@ requires mem: \valid_read(g);

@@ -8,29 +8,28 @@
 #include "guard.h"
 
 static struct map *guarded_first;
-static uint64_t page_bytes;
+static uint64_t page_bytes; /* sysconf(3) is not for handlers */
 
 /* In the handler.  Whether the address is that of a page of ours, which is replaced now. */
 static bool claim(uint64_t address)
 {
 	struct map *m = __atomic_load_n(&guarded_first, __ATOMIC_ACQUIRE);
 
-	while (m != NULL && address - m->base >= page_up(m->geo.file_size)) {
+	while (m != NULL && address - m->base >= m->mapped_bytes) {
 		m = __atomic_load_n(&m->next_guarded, __ATOMIC_ACQUIRE);
 	}
 	if (m == NULL) {
 		return false;
 	}
-	uint64_t none = 0;
+	uint64_t none = 0, open = MAP_OPEN ^ map_secret;
 	uint64_t page = address / page_bytes * page_bytes;
 
-	if (os_replace_page(page, page_bytes, !m->readonly) != 0) {
-		return false;
-	}
+	/* Before there are zeros that somebody could take for what the file says. */
 	(void)__atomic_compare_exchange_n(&m->poison, &none, page, false, __ATOMIC_ACQ_REL,
 					  __ATOMIC_ACQUIRE);
-	__atomic_store_n(&m->magic, MAP_POISONED ^ map_secret, __ATOMIC_RELEASE);
-	return true;
+	(void)__atomic_compare_exchange_n(&m->magic, &open, MAP_POISONED ^ map_secret, false,
+					  __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+	return os_replace_page(page, page_bytes, !m->readonly) == 0;
 }
 
 int guard_begin(struct map *m)
@@ -43,6 +42,7 @@ int guard_begin(struct map *m)
 		return err_fail(QALLOC_ESYSTEM, "%s: handling SIGBUS: %e", m->path);
 	}
 	m->guarded = true;
+	m->mapped_bytes = page_up(m->geo.file_size);
 	m->next_guarded = guarded_first;
 	__atomic_store_n(&guarded_first, m, __ATOMIC_RELEASE);
 	return 0;

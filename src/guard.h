@@ -3,10 +3,13 @@
  * The guard: what a map does, if its opener asked for it, when a page of its file cannot be had.
  *
  *  - The kernel says so with SIGBUS: the file was truncated, the disk failed, or a full disk
- *    had promised space.  The handler puts a private page of zeros in that place, so
- *    that whoever touched it goes on, and poisons the handle: from then on its calls fail.
+ *    had promised space.  The handler poisons the handle, so that its calls fail from then
+ *    on, and puts a private page of zeros in that place, so that whoever touched it goes on.
+ *  - Zeros mean "free" and "unlocked", and other pages are still shared.  So whoever has read
+ *    that, and is about to act on it, asks map_intact() first: after each lock, and before
+ *    a store that only a free span or an empty one allows.
  *  - Everything else goes to whoever handled SIGBUS before.
- *  - The handler is there as long as a guarded map is open, and not a moment longer.
+ *  - The handler goes with the last guarded map, unless the program put another in front of it.
  */
 #ifndef QALLOC_GUARD_H
 #define QALLOC_GUARD_H

@@ -446,21 +446,17 @@ static int free_handed_over(struct map *m, const struct block *b, const struct h
 	return freed ? 0 : not_live(m, b);
 }
 
-int heap_free_from(struct map *m, const struct block *b, const struct handover *h)
+int heap_free_from(struct map *m, const struct block *b, const struct handover *h,
+		   struct patience *p)
 {
-	struct patience p;
-
-	if (!patience_begin(m, &p)) {
-		return -1;
-	}
 	if (b->run) {
-		return given(m, pool_free_run(m, &p, b->span, h));
+		return given(m, pool_free_run(m, p, b->span, h));
 	}
-	while (!stream_enter(m, b->stream, &p)) {
-		if (p.usec == 0 || stream_is_mine(m, b->stream, p.me)) {
-			return err_fail(QALLOC_EBUSY,
-					"%s: the stream of the block could not be entered",
-					m->path);
+	while (!stream_enter(m, b->stream, p)) {
+		if (p->usec == 0 || stream_is_mine(m, b->stream, p->me)) {
+			err_fail(QALLOC_EBUSY, "%s: the stream of the block could not be entered",
+				 m->path);
+			return given(m, -1);
 		}
 	}
 	int result = free_handed_over(m, b, h);

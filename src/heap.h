@@ -7,6 +7,7 @@
 
 #include "block.h"
 #include "intent.h"
+#include "lock.h"
 
 /* Whether a realloc to `size` bytes leaves the block where it is. */
 bool heap_stays(const struct map *m, const struct block *b, uint64_t size);
@@ -20,7 +21,11 @@ void *heap_take(struct map *m, uint64_t bytes, uint64_t align, uint64_t cell);
 /* Frees a located block.  0, or -1 with the error recorded. */
 int heap_free(struct map *m, const struct block *b);
 
-/* The same for a block that is handed over; waits for its stream.  -1: nothing has changed. */
-int heap_free_from(struct map *m, const struct block *b, const struct handover *h);
+/*
+ * The same for a block that is handed over; waits for its stream as long as `p` lasts.  -1: nothing
+ * has changed, unless a page was lost.
+ */
+int heap_free_from(struct map *m, const struct block *b, const struct handover *h,
+		   struct patience *p);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "pool.h"
 #include "reserve.h"
 
 /* Names a process slot that no process ever had: dead from the beginning. */
@@ -44,15 +45,30 @@ bool cell_valid(const struct map *m, uint64_t off)
 
 int cell_see(struct map *m, uint64_t cell)
 {
-	return in_data(m, cell) ? reserve_data(m, cell, 8) : 0;
+	bool broken = false;
+	uint64_t span = geo_span_at(&m->geo, cell - m->geo.data_off);
+
+	if (!span_seen(m, span) && span_see(m, span) != 0) {
+		return -1;
+	}
+	/* Of a run the data are seen by nobody but those who use them. */
+	return span_word_state(map_word_of(m, span, &broken)) == SPAN_SMALL
+		       ? 0
+		       : reserve_data(m, cell, sizeof(uint64_t));
+}
+
+/* Metadata has offsets, the program's own data has pointers.  A pointer to the base is no NULL. */
+static uint64_t decode(const struct map *m, uint64_t cell, uint64_t value)
+{
+	if (!in_data(m, cell) || value == 0) {
+		return value;
+	}
+	return value == m->base ? UINT64_MAX : value - m->base;
 }
 
 uint64_t cell_get(const struct map *m, uint64_t cell)
 {
-	uint64_t value = shared_load(map_word(m, cell));
-
-	/* Metadata has offsets, the program's own data has pointers. */
-	return in_data(m, cell) && value != 0 ? value - m->base : value;
+	return decode(m, cell, shared_load(map_word(m, cell)));
 }
 
 void cell_set(const struct map *m, uint64_t cell, uint64_t block)
@@ -112,53 +128,118 @@ bool intent_take(struct map *m, uint32_t stream, const struct span *s, uint32_t 
 	return taken;
 }
 
-/* The live small block of this stream that an intent may name. */
-struct named {
-	struct span span;
-	uint64_t rel;
-	uint64_t bytes;
-	uint32_t item;
-};
+/* Bytes of the file; zeros where it has a hole, or ends. */
+static int peek(struct map *m, uint64_t off, void *buf, size_t len)
+{
+	size_t got = 0;
+	int fd = map_fd(m);
 
-static bool find_named(const struct map *m, uint32_t stream, uint64_t rel, struct named *n)
+	memset(buf, 0, len);
+	if (fd < 0) {
+		return -1;
+	}
+	return os_read_at(fd, buf, len, off, &got) == 0
+		       ? 0
+		       : err_fail(QALLOC_ESYSTEM, "%s: reading what the dead left: %e", m->path);
+}
+
+int cell_peek(struct map *m, uint64_t cell, uint64_t *block)
+{
+	uint64_t value = 0;
+
+	if (peek(m, cell, &value, sizeof(value)) != 0) {
+		return -1;
+	}
+	*block = decode(m, cell, value);
+	return 0;
+}
+
+int block_peek(struct map *m, uint64_t off, uint32_t stream, bool *live)
+{
+	const struct geo *g = &m->geo;
+	uint64_t word = 0, pair[2] = {0, 0};
+
+	*live = false;
+	if (!in_data(m, off)) {
+		return 0;
+	}
+	uint64_t rel = off - g->data_off, span = geo_span_at(g, rel);
+
+	if (peek(m, g->words_off + span * 8, &word, sizeof(word)) != 0) {
+		return -1;
+	}
+	if (!span_word_valid(word, g->streams, g->classes, run_room(g, span))) {
+		return 0;
+	}
+	if (span_word_state(word) == SPAN_RUN) {
+		*live = stream == STREAM_ANY && rel == span * g->span_bytes;
+		return 0;
+	}
+	if (span_word_state(word) != SPAN_SMALL ||
+	    (stream != STREAM_ANY && span_word_stream(word) != stream)) {
+		return 0;
+	}
+	uint32_t cls = span_word_class(word);
+	struct place place = geo_place(g, rel, span, cls);
+
+	if (!place.start || place.item >= geo_span_items(g, span, cls)) {
+		return 0;
+	}
+	uint64_t pairs_off = g->pairs_off + span * g->span_pairs * PAIR_BYTES;
+
+	if (peek(m, pairs_off + place.item / 64 * PAIR_BYTES, pair, sizeof(pair)) != 0) {
+		return -1;
+	}
+	*live = ((pair[0] ^ pair[1]) >> place.item % 64 & 1) != 0;
+	return 0;
+}
+
+/* Inside the stream: a live block of it, to which nothing refers.  Its words are there. */
+static int drop_block(struct map *m, uint64_t rel)
 {
 	bool broken = false;
 	uint64_t span = geo_span_at(&m->geo, rel);
+
+	if (reserve_tables(m, span, 1) != 0) {
+		return reserve_fail(m);
+	}
 	uint64_t word = map_word_of(m, span, &broken);
 	uint32_t cls = span_word_class(word);
+	uint64_t at = m->geo.data_off + rel;
 
-	if (span_word_state(word) != SPAN_SMALL || span_word_stream(word) != stream) {
-		return false;
+	if (map_intact(m) != 0) {
+		return -1;
 	}
+	if (span_word_state(word) != SPAN_SMALL) {
+		return 0;
+	}
+	struct span s = map_span(m, span, cls);
 	struct place place = geo_place(&m->geo, rel, span, cls);
 
-	n->span = map_span(m, span, cls);
-	n->rel = rel;
-	n->bytes = geo_block_bytes(&m->geo, cls);
-	n->item = place.item;
-	return place.start && span_item_live(&n->span, place.item);
+	if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0 &&
+	    pool_wipe(m, at, at + geo_block_bytes(&m->geo, cls)) != 0) {
+		return -1;
+	}
+	(void)span_free_local(&s, place.item);
+	return 0;
 }
 
 int intent_settle(struct map *m, uint32_t stream)
 {
-	uint64_t block = shared_load(intent_of(m, stream));
+	uint64_t block = shared_load(intent_of(m, stream)), referred = 0;
 	uint64_t cell = shared_load(intent_of(m, stream) + 1);
-	struct named n;
+	bool live = false;
 
 	if (block == 0) {
 		return 0;
 	}
-	if (in_data(m, block) && cell_valid(m, cell)) {
-		uint64_t rel = block - m->geo.data_off;
-
-		if (span_see(m, geo_span_at(&m->geo, rel)) != 0 || cell_see(m, cell) != 0) {
+	if (cell_valid(m, cell)) {
+		if (block_peek(m, block, stream, &live) != 0 ||
+		    (live && cell_peek(m, cell, &referred) != 0)) {
 			return -1;
 		}
-		if (find_named(m, stream, rel, &n) && cell_get(m, cell) != block) {
-			if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0) {
-				memset(map_address(m, rel), 0, n.bytes);
-			}
-			(void)span_free_local(&n.span, n.item);
+		if (live && referred != block && drop_block(m, block - m->geo.data_off) != 0) {
+			return -1;
 		}
 	}
 	intent_end(m, stream);
@@ -168,10 +249,12 @@ int intent_settle(struct map *m, uint32_t stream)
 uint64_t record_claim(struct map *m, uint64_t me, uint64_t cell)
 {
 	for (uint32_t i = 0; i < m->geo.records; i++) {
-		/* Threads begin apart, so that they seldom meet. */
-		uint64_t record = record_at(m, (i + (uint32_t)me) % m->geo.records);
+		/* Threads and processes begin apart, so that they seldom meet. */
+		uint32_t begin = (uint32_t)me + owner_slot(me) * 8;
+		uint64_t record = record_at(m, (i + begin) % m->geo.records);
 
 		if (shared_cas(record_word(m, record, RECORD_OWNER), 0, me)) {
+			cell_set(m, record, 0);
 			own_store(record_word(m, record, RECORD_CELL), cell);
 			return record;
 		}
@@ -182,6 +265,12 @@ uint64_t record_claim(struct map *m, uint64_t me, uint64_t cell)
 void record_release(struct map *m, uint64_t record)
 {
 	own_store(record_word(m, record, RECORD_OWNER), 0);
+}
+
+void record_forget(struct map *m, uint32_t i)
+{
+	cell_set(m, record_at(m, i), 0);
+	record_release(m, record_at(m, i));
 }
 
 void record_abandon(struct map *m, uint64_t record)

@@ -32,12 +32,22 @@ struct handover {
 /* Whether `off` can be a cell at all. */
 bool cell_valid(const struct map *m, uint64_t off);
 
-/* Makes a valid cell safe to touch.  0, or -1 with errno. */
+/* Makes a cell in the data area safe to touch here.  0, or -1 with errno. */
 int cell_see(struct map *m, uint64_t cell);
 
 /* The block to which the cell refers, as an offset that may be anything; 0: none. */
 uint64_t cell_get(const struct map *m, uint64_t cell);
 void cell_set(const struct map *m, uint64_t cell, uint64_t block);
+
+/*
+ * The same without touching the mapping, for offsets that come from the file: nothing that is
+ * not there comes to be by looking.  0, or -1 with the error recorded.
+ */
+int cell_peek(struct map *m, uint64_t cell, uint64_t *block);
+
+/* Whether a live block of this stream, or of any if STREAM_ANY, or a run begins at `off`. */
+#define STREAM_ANY UINT32_MAX
+int block_peek(struct map *m, uint64_t off, uint32_t stream, bool *live);
 
 /* Gives the new block to the cell, or the old one back to it. */
 void handover_do(const struct map *m, const struct handover *h);
@@ -53,12 +63,14 @@ bool intent_take(struct map *m, uint32_t stream, const struct span *s, uint32_t 
 void intent_begin(struct map *m, uint32_t stream, uint64_t block, uint64_t cell);
 void intent_end(struct map *m, uint32_t stream);
 
-/* What a dead holder left.  -1 with errno: not now, it stays for whoever comes next. */
+/* What a dead holder left.  -1 recorded: not now, it stays for whoever comes next. */
 int intent_settle(struct map *m, uint32_t stream);
 
 /* A record of the calling thread, for the time of one call; CELL_NONE: all are in use. */
 uint64_t record_claim(struct map *m, uint64_t me, uint64_t cell);
 void record_release(struct map *m, uint64_t record);
+/* Empties any record, whoever had it. */
+void record_forget(struct map *m, uint32_t i);
 /* Leaves what the record names to whoever recovers next. */
 void record_abandon(struct map *m, uint64_t record);
 

@@ -105,18 +105,7 @@ static uint64_t left_before(struct map *m, const uint64_t boot[2])
 		       : QALLOC_LEFT_CRASHED;
 }
 
-/* What cannot be settled now stays for later: that keeps nobody from using the map. */
-static void recover_quietly(struct map *m)
-{
-	struct failure before = thread_self()->last;
-	int saved = errno;
-
-	(void)publish_recover(m);
-	thread_self()->last = before;
-	errno = saved;
-}
-
-static int map_enter(struct map *m)
+static int map_enter(struct map *m, bool verify)
 {
 	if (m->readonly) {
 		uint64_t dirty = 0;
@@ -142,8 +131,11 @@ static int map_enter(struct map *m)
 	}
 	own_store(map_word(m, STATE_BOOT_ID), boot[0]);
 	own_store(map_word(m, STATE_BOOT_ID + 8), boot[1]);
-	if (m->left != QALLOC_LEFT_CLEAN) {
-		recover_quietly(m);
+	if (m->left == QALLOC_LEFT_CRASHED) {
+		publish_forget(m);
+	} else if (m->left != QALLOC_LEFT_CLEAN && !verify) {
+		/* What cannot be settled now stays for later: that keeps nobody from using it. */
+		(void)publish_recover_quietly(m);
 	}
 	return 0;
 }
@@ -170,16 +162,22 @@ struct map *map_open(struct request *req, int fd, const struct os_file *file,
 		return NULL;
 	}
 	m->magic = MAP_OPEN ^ map_secret;
-	if ((asked(req, QALLOC_GUARD) && guard_begin(m) != 0) || map_enter(m) != 0 ||
-	    map_intact(m) != 0) {
+	if ((asked(req, QALLOC_GUARD) && guard_begin(m) != 0) ||
+	    map_enter(m, asked(req, QALLOC_VERIFY)) != 0 || map_intact(m) != 0) {
 		int saved = errno;
 
 		if (!m->readonly) {
 			map_detach(m);
 		}
-		guard_end(m);
 		base_unmap(m->base, g.file_size);
-		map_release(m);
+		if (m->guarded) {
+			/* The handler may stand on it in another thread. */
+			guard_end(m);
+			os_unmap(m->self, os_page());
+			registry_bury(m);
+		} else {
+			map_release(m);
+		}
 		errno = saved;
 		return NULL;
 	}

@@ -32,13 +32,15 @@ static enum lock_result lock_wait(struct map *m, const struct lock *l, struct pa
 			return LOCK_MINE;
 		}
 		if (holder == 0) {
-			if (lock_try(l, me) == LOCK_TAKEN) {
-				return LOCK_TAKEN;
+			enum lock_result result = lock_try(m, l, me);
+
+			if (result == LOCK_TAKEN || result == LOCK_LOST) {
+				return result;
 			}
 		} else if (owner_is_dead(m, holder)) {
 			if (shared_cas(l->owner, holder, me)) {
 				p->dead = holder;
-				return LOCK_INHERITED;
+				return m->poison == 0 ? LOCK_INHERITED : lock_lost(l);
 			}
 		} else {
 			uint64_t now = os_now_usec();
@@ -65,6 +67,12 @@ bool lock_is_dead(struct map *m, const struct lock *l)
 	return holder != 0 && owner_is_dead(m, holder);
 }
 
+enum lock_result lock_lost(const struct lock *l)
+{
+	own_store(l->owner, 0);
+	return LOCK_LOST;
+}
+
 void lock_disown(const struct lock *l, struct patience *p)
 {
 	own_store(l->owner, p->dead);
@@ -78,11 +86,11 @@ void lock_disown(const struct lock *l, struct patience *p)
 
 enum lock_result lock_enter(struct map *m, const struct lock *l, struct patience *p, uint32_t usec)
 {
-	enum lock_result result = lock_try(l, p->me);
+	enum lock_result result = lock_try(m, l, p->me);
 
 	for (uint32_t i = 0; result == LOCK_BUSY && i < SPINS; i++) {
 		relax();
-		result = lock_try(l, p->me);
+		result = lock_try(m, l, p->me);
 	}
 	if (result == LOCK_BUSY) {
 		uint64_t start = os_now_usec();
@@ -92,6 +100,9 @@ enum lock_result lock_enter(struct map *m, const struct lock *l, struct patience
 	}
 	if (result == LOCK_BUSY || result == LOCK_MINE) {
 		p->busy = true;
+	}
+	if (result == LOCK_LOST) {
+		p->usec = 0; /* Nothing is worth waiting for. */
 	}
 	return result;
 }

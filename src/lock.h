@@ -29,7 +29,8 @@ enum lock_result {
 	LOCK_TAKEN,
 	LOCK_INHERITED, /* taken from a dead holder: repair first */
 	LOCK_BUSY,      /* held by somebody who lives */
-	LOCK_MINE       /* held by this very thread, which was interrupted */
+	LOCK_MINE,      /* held by this very thread, which was interrupted */
+	LOCK_LOST       /* a page of the map was lost: it cannot be known */
 };
 
 static inline struct lock lock_at(const struct map *m, uint64_t off)
@@ -40,14 +41,16 @@ static inline struct lock lock_at(const struct map *m, uint64_t off)
 	return l;
 }
 
-/* One attempt; TAKEN, BUSY or MINE. */
-static inline enum lock_result lock_try(const struct lock *l, uint64_t me)
+enum lock_result lock_lost(const struct lock *l);
+
+/* One attempt; TAKEN, BUSY, MINE or LOST. */
+static inline enum lock_result lock_try(const struct map *m, const struct lock *l, uint64_t me)
 {
 	uint64_t found = 0;
 
 	if (__atomic_compare_exchange_n(l->owner, &found, me, false, __ATOMIC_ACQUIRE,
 					__ATOMIC_RELAXED)) {
-		return LOCK_TAKEN;
+		return __builtin_expect(m->poison == 0, 1) ? LOCK_TAKEN : lock_lost(l);
 	}
 	return found == me ? LOCK_MINE : LOCK_BUSY;
 }

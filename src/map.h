@@ -73,11 +73,13 @@ struct map {
 	struct map *next;
 	struct map *next_guarded;
 	bool guarded;
+	uint64_t mapped_bytes; /* from base, of a guarded map */
 	uint64_t opens;
 	uint64_t memory_bytes; /* of the private mapping that begins here */
 	struct params params;
 	struct os_file file; /* its identity when it was opened */
 	uint64_t left;       /* enum qalloc_left */
+	bool refused;        /* a check found it broken: it is closed as it was found */
 	int fd;              /* use map_fd() */
 	char *path;
 };
@@ -167,6 +169,7 @@ int registry_lock(void); /* -1 and EBUSY: a signal handler interrupted its holde
 void registry_unlock(void);
 struct map *registry_find(const struct os_file *file); /* locked */
 void registry_add(struct map *m);                      /* locked */
+void registry_bury(struct map *m);                     /* locked; leaves a tombstone */
 struct map *registry_next(const struct map *m);        /* locked; NULL gives the first */
 
 /* ---- attach.c ----------------------------------------------------------- */

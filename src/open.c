@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "guard.h"
+#include "publish.h"
 
 #define OPEN_TRIES 100u
 #define FLAGS_KNOWN                                                                                \
@@ -289,6 +290,7 @@ static struct map *open_request(struct request *req)
 {
 	int saved = errno;
 	struct failure before = thread_self()->last;
+	bool refused = false;
 	struct map *m;
 
 	if (registry_lock() != 0) {
@@ -303,15 +305,18 @@ static struct map *open_request(struct request *req)
 	}
 	request_release(req);
 	registry_unlock();
-	if (m != NULL && asked(req, QALLOC_VERIFY) && qalloc_check(m, NULL, NULL) != 0) {
-		saved = errno;
-		before = thread_self()->last;
-		qalloc_closemap(m);
-		m = NULL;
-		thread_self()->last = before;
-		errno = saved;
+	if (m != NULL && asked(req, QALLOC_VERIFY)) {
+		if (qalloc_check(m, NULL, NULL) != 0) {
+			saved = errno;
+			before = thread_self()->last;
+			m->refused = refused = true;
+			qalloc_closemap(m);
+			m = NULL;
+		} else if (!m->readonly && m->left != QALLOC_LEFT_CLEAN) {
+			(void)publish_recover_quietly(m);
+		}
 	}
-	if (m != NULL) {
+	if (m != NULL || refused) {
 		/* Attempts that came before success are nobody's business. */
 		thread_self()->last = before;
 		errno = saved;

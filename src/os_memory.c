@@ -120,7 +120,7 @@ int os_replace_page(uint64_t addr, uint64_t page, bool writable)
 {
 	int protection = PROT_READ | (writable ? PROT_WRITE : 0);
 	void *p = mmap((void *)(uintptr_t)addr, page, protection,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? -1 : 0;
 }

@@ -21,6 +21,9 @@ enum pool_result pool_enter(struct map *m, struct patience *p, struct lock *l)
 	case LOCK_TAKEN:
 	case LOCK_INHERITED:
 		break;
+	case LOCK_LOST:
+		(void)map_lost(m);
+		return POOL_FAILED;
 	case LOCK_MINE:
 		err_fail(QALLOC_EBUSY, "%s: the pool is held by the call that this one interrupted",
 			 m->path);
@@ -148,7 +151,7 @@ void pool_raise_frontier(struct map *m, uint64_t end)
 static bool take_span(struct map *m, uint64_t span, uint64_t hint, uint64_t trims, uint64_t word)
 {
 	if (shared_load(map_span_word(m, span)) != 0 ||
-	    shared_load(map_word(m, STATE_TRIMS)) != trims) {
+	    shared_load(map_word(m, STATE_TRIMS)) != trims || map_intact(m) != 0) {
 		return false;
 	}
 	span_reset(map_pairs(m, span), m->geo.span_pairs);

@@ -37,6 +37,9 @@ int pool_see_run(struct map *m, uint64_t first, uint64_t count);
 /* Frees the run that begins at `first`, and hands it over unless NULL.  0, or -1 recorded. */
 int pool_free_run(struct map *m, struct patience *p, uint64_t first, const struct handover *h);
 
+/* Zeroes [at, end) of the file where it has data.  0, or -1 recorded. */
+int pool_wipe(struct map *m, uint64_t at, uint64_t end);
+
 /* Inside the pool: drops whole pages, after telling who has reserved them meanwhile. */
 int pool_drop(struct map *m, uint64_t addr, uint64_t bytes);
 

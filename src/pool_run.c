@@ -43,7 +43,8 @@ static bool take_run(struct map *m, uint64_t first, uint64_t count, uint64_t tri
 {
 	uint64_t *words = map_word(m, m->geo.words_off);
 
-	if (!run_is_free(words, first, count) || shared_load(map_word(m, STATE_TRIMS)) != trims) {
+	if (!run_is_free(words, first, count) || shared_load(map_word(m, STATE_TRIMS)) != trims ||
+	    map_intact(m) != 0) {
 		return false;
 	}
 	run_begin(m, INTENT_RUN_TAKE, first, count, cell);
@@ -177,8 +178,8 @@ int pool_see_run(struct map *m, uint64_t first, uint64_t count)
 	return run_broken(m, first, count);
 }
 
-/* Zeroes [at, end) of the file where it has data: a hole is zero, and stays one. */
-static int wipe_data(struct map *m, uint64_t at, uint64_t end)
+/* A hole is zero, and stays one. */
+int pool_wipe(struct map *m, uint64_t at, uint64_t end)
 {
 	while (at < end) {
 		uint64_t hole = 0;
@@ -224,7 +225,7 @@ static int wipe_run(struct map *m, uint64_t first, uint64_t count)
 	    pool_drop(m, m->base + at, bytes) == 0) {
 		return 0;
 	}
-	return wipe_data(m, at, at + bytes);
+	return pool_wipe(m, at, at + bytes);
 }
 
 /*
@@ -263,7 +264,7 @@ static int free_run(struct map *m, uint64_t first, uint64_t count, const struct 
 	if (!tails_in(words, first, first, first + count)) {
 		return run_broken(m, first, count);
 	}
-	return wipe_and_free(m, first, count, h);
+	return map_intact(m) == 0 ? wipe_and_free(m, first, count, h) : -1;
 }
 
 int pool_free_run(struct map *m, struct patience *p, uint64_t first, const struct handover *h)
@@ -315,6 +316,8 @@ static int see_tails(struct map *m, uint64_t end)
 /* A whole run that an intent names is kept iff its cell refers to it (intent.h). */
 static int settle(struct map *m, uint64_t first, uint64_t count, uint64_t cell)
 {
+	uint64_t block = 0;
+
 	switch (run_whole(m, first, count)) {
 	case WHOLE_FAILED:
 		return -1;
@@ -326,10 +329,10 @@ static int settle(struct map *m, uint64_t first, uint64_t count, uint64_t cell)
 	if (run_length(map_word(m, m->geo.words_off), m->geo.spans, first) != count) {
 		return 0;
 	}
-	if (cell_see(m, cell) != 0) {
-		return reserve_fail(m);
+	if (cell_peek(m, cell, &block) != 0 || map_intact(m) != 0) {
+		return -1;
 	}
-	if (cell_get(m, cell) == run_block(m, first)) {
+	if (block == run_block(m, first)) {
 		return 0;
 	}
 	if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0 && wipe_run(m, first, count) != 0) {

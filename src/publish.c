@@ -20,8 +20,10 @@
 #include "roots.h"
 #include "stream.h"
 
+#define NAP_USEC 1000u
+
 /* The cell at `where`; CELL_NONE with the error recorded. */
-static uint64_t cell_at(const struct map *m, void **where)
+static uint64_t cell_at(struct map *m, void **where)
 {
 	uint64_t rel = 0;
 
@@ -34,6 +36,10 @@ static uint64_t cell_at(const struct map *m, void **where)
 	if (!cell_valid(m, m->geo.data_off + rel)) {
 		err_fail(QALLOC_EARGUMENT, "%s: where: %x, wanted a multiple of 8", m->path,
 			 (uint64_t)(uintptr_t)where);
+		return CELL_NONE;
+	}
+	if (cell_see(m, m->geo.data_off + rel) != 0) {
+		reserve_fail(m);
 		return CELL_NONE;
 	}
 	return m->geo.data_off + rel;
@@ -57,68 +63,78 @@ static int resolve_cell(struct map *m, uint64_t cell, struct block *b)
 static int free_cell(struct map *m, uint64_t cell)
 {
 	struct handover h = {.cell = cell, .fresh = 0, .record = CELL_NONE};
+	struct patience p;
 	struct block b;
 	int saved = errno;
 
 	if (cell_get(m, cell) == 0) {
-		return 0;
+		return map_intact(m);
 	}
-	if (resolve_cell(m, cell, &b) != 0 || heap_free_from(m, &b, &h) != 0) {
+	if (!patience_begin(m, &p) || resolve_cell(m, cell, &b) != 0 ||
+	    heap_free_from(m, &b, &h, &p) != 0) {
 		return -1;
 	}
 	errno = saved;
 	return 0;
 }
 
+/* Then there is nothing to lose; after any other failure there may be. */
+static bool names_no_block(int error)
+{
+	return error == QALLOC_EWILD || error == QALLOC_EINTERIOR || error == QALLOC_ENOTLIVE ||
+	       error == QALLOC_ECORRUPT;
+}
+
 /* Frees what the record names, or leaves it to whoever recovers next. */
-static int drop_record(struct map *m, uint64_t record)
+static int drop_record(struct map *m, uint64_t record, struct patience *p)
 {
 	struct handover h = {.cell = record, .fresh = 0, .record = CELL_NONE};
 	void *address = (void *)(uintptr_t)(m->base + cell_get(m, record));
+	struct failure before = thread_self()->last;
+	int saved = errno;
 	struct block b;
 
-	if (block_resolve(m, address, &b) != 0) {
-		/* Not live any more: then there is nothing to lose. */
-		cell_set(m, record, 0);
-	} else if (heap_free_from(m, &b, &h) != 0) {
+	if (block_resolve(m, address, &b) == 0 ? heap_free_from(m, &b, &h, p) != 0
+					       : !names_no_block(qalloc_error())) {
 		record_abandon(m, record);
 		return -1;
 	}
+	cell_set(m, record, 0);
 	record_release(m, record);
+	thread_self()->last = before;
+	errno = saved;
 	return 0;
 }
 
 /* One record that a dead thread left. */
-static int settle_record(struct map *m, uint64_t record, uint64_t cell)
+static int settle_record(struct map *m, uint64_t record, uint64_t cell, struct patience *p)
 {
-	uint64_t block = cell_get(m, record);
+	uint64_t block = cell_get(m, record), referred = 0;
+	bool live = false;
 
-	if (block == 0 || !cell_valid(m, cell)) {
-		cell_set(m, record, 0);
-		record_release(m, record);
-		return 0;
-	}
-	if (cell_see(m, cell) != 0) {
+	if (cell_valid(m, cell) && (block_peek(m, block, STREAM_ANY, &live) != 0 ||
+				    (live && cell_peek(m, cell, &referred) != 0))) {
 		record_abandon(m, record);
-		return reserve_fail(m);
+		return -1;
 	}
-	if (cell_get(m, cell) == block) {
-		cell_set(m, record, 0);
-		record_release(m, record);
-		return 0;
+	if (live && referred != block) {
+		return drop_record(m, record, p);
 	}
-	return drop_record(m, record);
+	cell_set(m, record, 0);
+	record_release(m, record);
+	return 0;
 }
 
-static int recover_records(struct map *m, uint64_t me)
+/* All within the patience of one call: what is not settled when that ends stays. */
+static int recover_records(struct map *m, struct patience *p)
 {
 	int result = 0;
 
 	for (uint32_t i = 0; i < m->geo.records; i++) {
 		uint64_t cell = 0;
-		uint64_t record = record_next_dead(m, me, &i, &cell);
+		uint64_t record = record_next_dead(m, p->me, &i, &cell);
 
-		if (record != CELL_NONE && settle_record(m, record, cell) != 0) {
+		if (record != CELL_NONE && settle_record(m, record, cell, p) != 0) {
 			result = -1;
 		}
 	}
@@ -155,22 +171,48 @@ int publish_recover(struct map *m)
 			result = -1;
 		}
 	}
-	return recover_records(m, p.me) != 0 ? -1 : result;
+	return recover_records(m, &p) != 0 ? -1 : result;
 }
 
-/* A record for the new block; if none is left, the dead may have some. */
-static uint64_t claim(struct map *m, uint64_t cell)
+void publish_forget(struct map *m)
 {
-	uint64_t me = map_owner(m);
-	uint64_t record = me == 0 ? CELL_NONE : record_claim(m, me, cell);
+	for (uint32_t stream = 0; stream < m->geo.streams; stream++) {
+		intent_end(m, stream);
+	}
+	own_store(map_word(m, STATE_INTENT + 24), CELL_NONE);
+	for (uint32_t i = 0; i < m->geo.records; i++) {
+		record_forget(m, i);
+	}
+}
 
-	if (record == CELL_NONE && me != 0) {
-		(void)recover_records(m, me);
-		record = record_claim(m, me, cell);
-		if (record == CELL_NONE) {
-			err_fail(QALLOC_EBUSY, "%s: all %u thread records are in use", m->path,
-				 (uint64_t)m->geo.records);
-		}
+bool publish_recover_quietly(struct map *m)
+{
+	struct failure before = thread_self()->last;
+	int saved = errno;
+	int result = publish_recover(m);
+
+	thread_self()->last = before;
+	errno = saved;
+	return result == 0;
+}
+
+/* A record for the new block.  If all are in use: the dead have some, or the living come to an end. */
+static uint64_t claim(struct map *m, uint64_t cell, struct patience *p)
+{
+	uint64_t record = record_claim(m, p->me, cell);
+
+	if (record == CELL_NONE) {
+		(void)publish_recover_quietly(m);
+		record = record_claim(m, p->me, cell);
+	}
+	while (record == CELL_NONE && p->usec > 0) {
+		os_sleep(NAP_USEC);
+		p->usec -= (uint32_t)min_u64(NAP_USEC, p->usec);
+		record = record_claim(m, p->me, cell);
+	}
+	if (record == CELL_NONE) {
+		err_fail(QALLOC_EBUSY, "%s: all %u thread records are in use", m->path,
+			 (uint64_t)m->geo.records);
 	}
 	return record;
 }
@@ -179,11 +221,12 @@ static void *move_cell(struct map *m, uint64_t cell, const struct block *old, si
 {
 	uint64_t bytes = min_u64(old->bytes, size);
 	struct failure why;
+	struct patience p;
 
-	if (block_reserve(m, old, bytes) != 0) {
+	if (!patience_begin(m, &p) || block_reserve(m, old, bytes) != 0) {
 		return NULL;
 	}
-	struct handover h = {.cell = cell, .fresh = 0, .record = claim(m, cell)};
+	struct handover h = {.cell = cell, .fresh = 0, .record = claim(m, cell, &p)};
 
 	if (h.record == CELL_NONE) {
 		return NULL;
@@ -194,9 +237,10 @@ static void *move_cell(struct map *m, uint64_t cell, const struct block *old, si
 		record_release(m, h.record);
 		return NULL;
 	}
-	h.fresh = cell_get(m, h.record);
+	h.fresh = (uint64_t)(uintptr_t)fresh - m->base;
 	memcpy(fresh, map_address(m, old->rel), bytes);
-	if (heap_free_from(m, old, &h) == 0) {
+	/* What is copied from a page that was lost must not take the place of the old block. */
+	if (map_intact(m) == 0 && heap_free_from(m, old, &h, &p) == 0) {
 		record_release(m, h.record);
 		return fresh;
 	}
@@ -204,7 +248,7 @@ static void *move_cell(struct map *m, uint64_t cell, const struct block *old, si
 	int number = errno;
 
 	why = thread_self()->last;
-	(void)drop_record(m, h.record);
+	(void)drop_record(m, h.record, &p);
 	thread_self()->last = why;
 	errno = number;
 	return NULL;

@@ -161,7 +161,7 @@ struct map *map_writable(void *handle)
 }
 
 /* Unmaps all but the first page of the private memory, which stays as a tombstone. */
-static void map_bury(struct map *m)
+void registry_bury(struct map *m)
 {
 	size_t page = os_page();
 	uint64_t rest = m->memory_bytes - page;
@@ -197,7 +197,7 @@ static int map_close(struct map *m)
 		os_close(m->fd);
 	}
 	os_unmap(m->self, os_page());
-	map_bury(m);
+	registry_bury(m);
 	return failed;
 }
 

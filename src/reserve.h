@@ -10,7 +10,8 @@
  *  - Where the file system cannot reserve (EOPNOTSUPP) all of this is a no-op
  *    and qalloc_mapinfo() says so.
  *
- * None of these functions is called inside a stream or the pool.
+ * None of these functions is called inside a stream or the pool, but where what a dead holder
+ * left is repaired.
  */
 #ifndef QALLOC_RESERVE_H
 #define QALLOC_RESERVE_H

@@ -156,6 +156,8 @@ static int roots_enter(struct map *m, struct lock *l)
 	case LOCK_TAKEN:
 	case LOCK_INHERITED:
 		return 0;
+	case LOCK_LOST:
+		return map_lost(m);
 	default:
 		return err_fail(QALLOC_EBUSY, "%s: the roots were held for over a second", m->path);
 	}

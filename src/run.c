@@ -51,11 +51,22 @@ void run_take(uint64_t *words, uint64_t first, uint64_t len)
 {
 	/*@ loop invariant bound: i < len;
 	    loop invariant tails: all_tail(words, first + i + 1, first + len);
+	    loop invariant step: \forall integer spans; first + len <= spans &&
+	      runs_whole{Pre}(words, spans) && free_run{Pre}(words, first, len) ==>
+	      step{Pre, Here}(words, spans, first, first + i + 1, first + len);
 	    loop assigns i, words[first + 1 .. first + len - 1];
 	    loop variant i; */
-	for (uint64_t i = len - 1; i > 0; i--)
+	for (uint64_t i = len - 1; i > 0; i--) {
 		own_store(&words[first + i], SPAN_TAIL);
+		/*@ assert killed: \forall integer spans; first + len <= spans &&
+		      runs_whole{Pre}(words, spans) && free_run{Pre}(words, first, len) ==>
+		      step{Pre, Here}(words, spans, first, first + i, first + len) &&
+		      runs_left(words, spans, first, first + len); */
+	}
 	own_store(&words[first], span_word_run(len));
+	/*@ assert step: \forall integer spans; first + len <= spans &&
+	      runs_whole{Pre}(words, spans) && free_run{Pre}(words, first, len) ==>
+	      step{Pre, Here}(words, spans, first, first + len, first + len); */
 }
 
 /* Frees TAIL words from `from` upwards, to the first word before `to` that is none. */
@@ -83,7 +94,14 @@ static void free_tails(uint64_t *words, uint64_t from, uint64_t to)
 void run_free(uint64_t *words, uint64_t first, uint64_t len)
 {
 	own_store(&words[first], SPAN_FREE);
+	/*@ assert killed: \forall integer spans; first + len <= spans &&
+	      runs_whole{Pre}(words, spans) && taken{Pre}(words, spans, first, first + len) ==>
+	      step{Pre, Here}(words, spans, first, first + 1, first + len) &&
+	      runs_left(words, spans, first, first + len); */
 	free_tails(words, first + 1, first + len);
+	/*@ assert step: quiet ==> \forall integer spans; first + len <= spans &&
+	      runs_whole{Pre}(words, spans) && taken{Pre}(words, spans, first, first + len) ==>
+	      step{Pre, Here}(words, spans, first, first + len, first + len); */
 }
 
 uint64_t run_length(const uint64_t *words, uint64_t spans, uint64_t first)
@@ -98,6 +116,42 @@ uint64_t run_length(const uint64_t *words, uint64_t spans, uint64_t first)
 	return span_word_length(word);
 }
 
+/*
+ * The first TAIL word that no run covers, of those that fill the end of [0, end).  Before them stands
+ * the head of the run that covers them, if there is one.  end or more: all are covered.
+ */
+/*@ requires words: end <= spans && \valid_read(words + (0 .. spans - 1));
+    terminates \true;
+    assigns \nothing;
+    ensures bound: \result <= spans;
+    ensures tails: quiet && \result <= end ==> all_tail(words, \result, end);
+    ensures left: quiet ==> \forall integer t; 0 <= t < spans ==>
+      (bare_tail(words, spans, end, t) <==> \result <= t < end); */
+static uint64_t uncovered_from(const uint64_t *words, uint64_t spans, uint64_t end)
+{
+	uint64_t from = end;
+
+	/*@ loop invariant bound: from <= end;
+	    loop invariant tails: quiet ==> all_tail(words, from, end);
+	    loop assigns from;
+	    loop variant from; */
+	while (from > 0 && shared_load(&words[from - 1]) == SPAN_TAIL)
+		from--;
+	/*@ assert edge: quiet && from > 0 ==> words[from - 1] != SPAN_TAIL; */
+	/*@ assert above: quiet ==> \forall integer t; 0 <= t < from ==> !all_tail(words, t, end); */
+	/*@ assert heads: quiet ==> \forall integer t, integer h; from <= t < end &&
+	      covers(words, spans, h, t) ==> h == from - 1; */
+
+	uint64_t covered = from > 0 ? run_length(words, spans, from - 1) : 0;
+	uint64_t bare = covered > 0 ? from - 1 + covered : from;
+
+	/*@ assert below: quiet ==> \forall integer t; from <= t < bare && t < end ==>
+	      covers(words, spans, from - 1, t) && covered(words, spans, t); */
+	/*@ assert rest: quiet ==> \forall integer t; bare <= t < end ==>
+	      all_tail(words, t, end) && !covered(words, spans, t); */
+	return bare;
+}
+
 void run_repair(uint64_t *words, uint64_t spans, uint64_t op, uint64_t first, uint64_t len)
 {
 	if (op != INTENT_RUN_TAKE && op != INTENT_RUN_FREE)
@@ -105,22 +159,14 @@ void run_repair(uint64_t *words, uint64_t spans, uint64_t op, uint64_t first, ui
 	if (len == 0 || first >= spans || len > spans - first)
 		return;
 
-	/* What is left of a run is TAIL words at the end of the range; before them stands the
-	   head of the run that covers them, if there is one, even if that is before `first`. */
 	uint64_t end = first + len;
-	uint64_t from = end;
+	uint64_t from = uncovered_from(words, spans, end);
+	uint64_t begin = from > first ? from : first;
 
-	/*@ loop invariant bound: from <= end;
-	    loop assigns from;
-	    loop variant from; */
-	while (from > 0 && shared_load(&words[from - 1]) == SPAN_TAIL)
-		from--;
-	if (from > 0) {
-		uint64_t covered = run_length(words, spans, from - 1);
-
-		if (covered > 0)
-			from += covered - 1;
-	}
+	/*@ assert left: quiet ==> \forall integer t; 0 <= t < spans ==>
+	      (left_over(words, spans, first, end, t) <==> begin <= t < end); */
+	/*@ assert tails: quiet ==> all_tail(words, begin, end); */
 	/* Upwards, so that a repair that is killed leaves TAIL words at the end, too. */
-	free_tails(words, from > first ? from : first, end);
+	free_tails(words, begin, end);
+	/*@ assert repaired: quiet ==> repaired{Pre, Here}(words, spans, first, end); */
 }

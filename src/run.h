@@ -54,7 +54,10 @@ bool run_is_free(const uint64_t *words, uint64_t first, uint64_t len);
     terminates \true;
     assigns words[first .. first + len - 1];
     ensures head: words[first] == run_word(len);
-    ensures tails: all_tail(words, first + 1, first + len); */
+    ensures tails: all_tail(words, first + 1, first + len);
+    ensures whole: \forall integer spans; first + len <= spans &&
+      runs_whole{Pre}(words, spans) && free_run{Pre}(words, first, len) ==>
+      runs_whole(words, spans); */
 void run_take(uint64_t *words, uint64_t first, uint64_t len);
 
 /*@ requires len: 1 <= len && first + len <= UINT64_MAX;
@@ -64,7 +67,10 @@ void run_take(uint64_t *words, uint64_t first, uint64_t len);
     ensures head: words[first] == SPAN_FREE;
     ensures tails: freed_only{Pre, Post}(words, first + 1, first + len);
     ensures whole: quiet && all_tail{Pre}(words, first + 1, first + len) ==>
-      free_run(words, first, len); */
+      free_run(words, first, len);
+    ensures kept: quiet ==> \forall integer spans; first + len <= spans &&
+      runs_whole{Pre}(words, spans) && taken{Pre}(words, spans, first, first + len) ==>
+      runs_whole(words, spans); */
 void run_free(uint64_t *words, uint64_t first, uint64_t len);
 
 /* The length of the run whose head is `first`, in a map of `spans` spans; 0: there is no valid head. */
@@ -72,8 +78,9 @@ void run_free(uint64_t *words, uint64_t first, uint64_t len);
     terminates \true;
     assigns \nothing;
     ensures bound: \result == 0 || first + \result <= spans;
+    ensures none: quiet && \result == 0 ==> !run_head(words, spans, first);
     ensures head: quiet && \result != 0 ==>
-      (words[first] & 0xFF) == SPAN_RUN && words[first] / 0x100000000 == \result; */
+      run_head(words, spans, first) && \result == word_length(words[first]); */
 uint64_t run_length(const uint64_t *words, uint64_t spans, uint64_t first);
 
 /*
@@ -87,8 +94,14 @@ uint64_t run_length(const uint64_t *words, uint64_t spans, uint64_t first);
     ensures outside: \forall integer i; 0 <= i < spans && !(first <= i < first + len) ==>
       words[i] == \old(words[i]);
     ensures inside: freed_only{Pre, Post}(words, 0, spans);
-    ensures ignored: op != INTENT_RUN_TAKE && op != INTENT_RUN_FREE ||
-      !range_in(first, len, spans) ==>
+    ensures ignored: !repairs(op, first, len, spans) ==>
+      \forall integer i; 0 <= i < spans ==> words[i] == \old(words[i]);
+    ensures exact: quiet && repairs(op, first, len, spans) ==>
+      repaired{Pre, Post}(words, spans, first, first + len);
+    ensures repaired: quiet && repairs(op, first, len, spans) &&
+      runs_left{Pre}(words, spans, first, first + len) ==> runs_whole(words, spans);
+    ensures whole: quiet && runs_whole{Pre}(words, spans) ==> runs_whole(words, spans);
+    ensures still: quiet && runs_whole{Pre}(words, spans) ==>
       \forall integer i; 0 <= i < spans ==> words[i] == \old(words[i]); */
 void run_repair(uint64_t *words, uint64_t spans, uint64_t op, uint64_t first, uint64_t len);
 

@@ -80,22 +80,24 @@ bool stream_enter_now(struct map *m, uint32_t stream, uint64_t me)
 {
 	struct lock l = stream_lock(m, stream);
 
-	return lock_try(&l, me) == LOCK_TAKEN;
+	return lock_try(m, &l, me) == LOCK_TAKEN;
 }
 
 static bool stream_repair(struct map *m, uint32_t stream, const struct lock *l, struct patience *p)
 {
+	struct failure before = thread_self()->last;
 	int saved = errno;
+	int result = intent_settle(m, stream);
 
-	if (intent_settle(m, stream) != 0) {
-		p->no_space = p->no_space || errno == ENOSPC || errno == EDQUOT;
+	if (result != 0) {
+		p->no_space = p->no_space || qalloc_error() == QALLOC_ENOSPACE;
 		lock_disown(l, p);
-		errno = saved;
-		return false;
+	} else {
+		hints_forget(m, stream);
 	}
-	hints_forget(m, stream);
+	thread_self()->last = before;
 	errno = saved;
-	return true;
+	return result == 0;
 }
 
 bool stream_enter(struct map *m, uint32_t stream, struct patience *p)
@@ -138,7 +140,7 @@ uint32_t stream_enter_any(struct map *m, struct patience *p)
 	struct home *h = home_of(m);
 	uint32_t streams = m->geo.streams;
 	struct lock l = stream_lock(m, h->stream);
-	enum lock_result result = lock_try(&l, p->me);
+	enum lock_result result = lock_try(m, &l, p->me);
 
 	if (__builtin_expect(result == LOCK_TAKEN, 1)) {
 		return h->stream;
@@ -346,7 +348,7 @@ bool stream_release(struct map *m, uint32_t stream, uint64_t span)
 	}
 	struct span s = map_span(m, span, span_word_class(word));
 
-	if (!span_is_empty(&s)) {
+	if (!span_is_empty(&s) || map_intact(m) != 0) {
 		return false;
 	}
 	own_store(map_span_word(m, span), SPAN_FREE);
@@ -370,7 +372,7 @@ bool stream_free(struct map *m, uint32_t stream, uint32_t cls, uint64_t span, ui
 	const uint64_t *pair = s.pairs + 2 * (uint64_t)(item / 64);
 
 	if (hint_get(&v->span[cls]) != span && own_load(pair) == shared_load(pair + 1) &&
-	    span_is_empty(&s)) {
+	    span_is_empty(&s) && map_intact(m) == 0) {
 		own_store(map_span_word(m, span), SPAN_FREE);
 		pool_hint(m, span);
 		return true;

@@ -9,7 +9,7 @@
  *    it found room last and which blocks it freed last.  All of these are hints:
  *    the words and the bits are the truth, and the last resort (heap.c) looks
  *    at everything.
- *  - Inside a stream there is no system call and no callback.
+ *  - Inside a stream there is no system call and no callback, but where a dead holder is repaired.
  */
 #ifndef QALLOC_STREAM_H
 #define QALLOC_STREAM_H

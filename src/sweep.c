@@ -52,12 +52,13 @@ static int stack_grow(struct qalloc_marks *marks)
 static int mark(struct qalloc_marks *marks, const void *block)
 {
 	struct block b;
+	uint64_t rel = 0;
 
+	if (map_rel(marks->m, block, &rel) && is_marked(marks, rel)) {
+		return 0;
+	}
 	if (block_resolve(marks->m, block, &b) != 0) {
 		return -1;
-	}
-	if (is_marked(marks, b.rel)) {
-		return 0;
 	}
 	if (marks->depth == marks->stack_bytes / 8 && stack_grow(marks) != 0) {
 		return -1;
@@ -95,6 +96,10 @@ static int mark_all(struct qalloc_marks *marks, qalloc_reach_fn *reach, void *ar
 	while (marks->depth > 0) {
 		void *address = map_address(m, marks->stack[--marks->depth]);
 		size_t size = qalloc_usable_size(m, address);
+
+		if (size == 0) {
+			return -1;
+		}
 		int stop = reach(address, size, marks, arg);
 
 		if (stop != 0 || marks->failed) {
@@ -151,14 +156,17 @@ static void marks_end(struct qalloc_marks *marks)
 /* What others allocate meanwhile is not reachable yet. */
 static int alone(struct map *m)
 {
-	uint64_t processes = map_owner(m) == 0 ? 0 : map_processes(m, QALLOC_PROCESSES_MAX);
+	if (map_owner(m) == 0 || map_fd(m) < 0) {
+		return -1;
+	}
+	uint64_t processes = map_processes(m, QALLOC_PROCESSES_MAX);
 
 	if (processes > 1) {
 		return err_fail(QALLOC_EINUSE,
 				"%s: %u processes are attached, wanted this one alone", m->path,
 				processes);
 	}
-	return processes == 0 ? -1 : 0;
+	return 0;
 }
 
 int qalloc_sweep(void *map, qalloc_reach_fn *reach, void *arg, size_t *freed)
@@ -166,6 +174,9 @@ int qalloc_sweep(void *map, qalloc_reach_fn *reach, void *arg, size_t *freed)
 	struct map *m = map_writable(map);
 	struct qalloc_marks marks;
 
+	if (freed != NULL) {
+		*freed = 0;
+	}
 	if (m == NULL) {
 		return -1;
 	}

@@ -4,7 +4,7 @@
  *
  *  - Who takes a span reserves its disk space first, outside the pool, and takes it only if
  *    nothing was dropped in between: see pool_drop().
- *  - This is the one place where a system call is made inside the pool, a piece
+ *  - Here, and where runs are wiped or repaired, a system call is made inside the pool, a piece
  *    at a time.  A kill there leaves free spans that have their space, or have not.
  */
 #include <errno.h>
@@ -24,6 +24,9 @@ static int drop(struct map *m, uint64_t first, uint64_t end)
 	uint64_t to =
 		min_u64(data + end * m->geo.span_bytes, m->base + m->geo.data_end) / page * page;
 
+	if (map_intact(m) != 0) {
+		return -1;
+	}
 	return from < to ? pool_drop(m, from, to - from) : 0;
 }
 
@@ -89,9 +92,14 @@ int qalloc_trim(void *map)
 		lock_leave(&l);
 		errno = number;
 		if (result != 0) {
-			return err_fail(QALLOC_ESYSTEM, "%s: dropping pages: %e", m->path);
+			return map_intact(m) != 0 ? -1
+						  : err_fail(QALLOC_ESYSTEM,
+							     "%s: dropping pages: %e", m->path);
 		}
 		span = end;
+	}
+	if (map_intact(m) != 0) {
+		return -1;
 	}
 	errno = saved;
 	return 0;

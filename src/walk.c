@@ -66,7 +66,7 @@ int qalloc_walk(void *map, qalloc_block_fn *visit, void *arg)
 		stop = walk_span(&s, span, word, visit, arg);
 	}
 	scan_end(&s);
-	return stop == 0 && s.failed ? -1 : stop;
+	return stop == 0 && (s.failed || map_intact(m) != 0) ? -1 : stop;
 }
 
 /* Free spans lie between the spans that are not; holes in the file are free as well. */

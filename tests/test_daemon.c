@@ -339,6 +339,34 @@ static void a_number_that_names_another_file_is_not_touched(void **state)
 		assert_false(is_file(i, scratch("map")));
 }
 
+/* Where the library cannot open its file once more, or has no need to. */
+static void closing_a_map_closes_no_number_of_the_program(void **state)
+{
+	(void)state;
+	for (int readonly = 0; readonly < 2; readonly++) {
+		struct qalloc_options options = options_for(QALLOC_READONLY);
+		void *map = dynamic_map(8 * MIB);
+
+		if (readonly) {
+			assert_int_equal(qalloc_closemap(map), 0);
+			map = qalloc_openmap(scratch("map"), &options);
+			assert_opened(map);
+		}
+		int fd = kept_descriptor(scratch("map"));
+
+		assert_int_equal(unlink(scratch("map")), 0);
+		write_file(scratch("innocent"), "x", 1);
+		int mine = open(scratch("innocent"), O_RDWR | O_CLOEXEC);
+
+		assert_true(mine >= 0);
+		assert_int_equal(dup2(mine, fd), fd);
+		assert_int_equal(qalloc_closemap(map), 0);
+		assert_true(is_file(fd, scratch("innocent")));
+		close(mine);
+		close(fd);
+	}
+}
+
 static void a_number_that_names_another_map_is_not_confused(void **state)
 {
 	(void)state;
@@ -388,6 +416,7 @@ int main(void)
 		TEST(a_process_that_closed_all_descriptors_goes_on),
 		TEST(closing_all_while_threads_allocate_loses_nothing),
 		TEST(a_number_that_names_another_file_is_not_touched),
+		TEST(closing_a_map_closes_no_number_of_the_program),
 		TEST(a_number_that_names_another_map_is_not_confused),
 		TEST(a_number_that_names_the_map_for_reading_is_not_used_for_writing),
 	};

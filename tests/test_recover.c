@@ -170,7 +170,7 @@ static void a_root_can_be_the_cell(void **state)
 	assert_false(is_live(map, block));
 }
 
-static void opening_settles_what_was_not_closed(void **state)
+static void settled_between_two_opens(bool closes_first)
 {
 	void *map = open_with(0);
 	void **cell = qalloc_calloc(map, 1, 8);
@@ -178,19 +178,76 @@ static void opening_settles_what_was_not_closed(void **state)
 	char *moved = qalloc_malloc(map, 300);
 	uint64_t first = (offset(run) - geo.data_off) / geo.span_bytes;
 
-	(void)state;
 	assert_int_equal(qalloc_setroot(map, "cell", cell), 0);
-	leave_in_stream(stream_of(block), offset(block), offset(cell));
+	uint64_t stream = stream_of(block);
+
+	if (closes_first) {
+		assert_int_equal(qalloc_closemap(map), 0);
+	}
+	leave_in_stream(stream, offset(block), offset(cell));
 	leave_in_pool(INTENT_RUN_TAKE, first, span_word(first) >> 32, offset(cell));
 	leave_record(17, DEAD, offset(cell), offset(moved));
-	assert_int_equal(qalloc_closemap(map), 0);
-	/* As if the last user had died. */
-	write_word(STATE_DIRTY, 1);
+	if (closes_first) {
+		/* As if the last user had died. */
+		write_word(STATE_DIRTY, 1);
+	} else {
+		assert_int_equal(qalloc_closemap(map), 0);
+		assert_int_equal(read_word(STATE_DIRTY), 0);
+		assert_int_equal(read_word(STREAMS_OFF + stream * STREAM_BYTES + STREAM_INTENT), 0);
+		assert_int_equal(read_word(STATE_INTENT), 0);
+		assert_int_equal(read_word(geo.records_off + 17 * RECORD_BYTES), 0);
+	}
 	map = qalloc_loadmap(path);
 	assert_opened(map);
+	assert_int_equal(info_of(map).left, closes_first ? QALLOC_LEFT_KILLED : QALLOC_LEFT_CLEAN);
 	assert_int_equal(count_live(map), 1);
 	assert_ptr_equal(qalloc_getroot(map, "cell"), cell);
 	assert_whole(map);
+}
+
+static void opening_settles_what_was_not_closed(void **state)
+{
+	(void)state;
+	settled_between_two_opens(true);
+}
+
+/* Else a map that counts as closed cleanly would free, later, what the next program has used. */
+static void closing_settles_what_a_dead_peer_left(void **state)
+{
+	(void)state;
+	settled_between_two_opens(false);
+}
+
+/* Opening is bounded by what the file has, not by what it says. */
+static void looking_costs_no_disk_space(void **state)
+{
+	const uint64_t size = 1024 * MIB, streams = QALLOC_STREAMS_MAX;
+	struct qalloc_options options = dynamic_options(QALLOC_CREATE, size, streams);
+	struct params p = {.file_size = size,
+			   .base = 0x550000000000,
+			   .kind = QALLOC_DYNAMIC,
+			   .streams = (uint32_t)streams};
+
+	(void)state;
+	path = scratch("sparse");
+	void *map = qalloc_openmap(path, &options);
+
+	assert_opened(map);
+	assert_int_equal(geo_compute(&p, &geo), QALLOC_OK);
+	assert_int_equal(qalloc_closemap(map), 0);
+	for (uint64_t i = 0; i < streams; i++) {
+		uint64_t block = geo.data_off + i * (geo.spans / streams) * geo.span_bytes;
+
+		leave_in_stream(i, block, block + 64);
+		leave_record(i % geo.records, DEAD, block + 128, block);
+	}
+	write_word(STATE_DIRTY, 1);
+	uint64_t before = file_disk_bytes(path);
+
+	map = qalloc_loadmap(path);
+	assert_opened(map);
+	assert_true(file_disk_bytes(path) < before + 256 * KIB);
+	assert_int_equal(count_live(map), 0);
 }
 
 static void intents_of_any_bytes_free_nothing_they_do_not_name(void **state)
@@ -375,7 +432,11 @@ static void records_of_any_bytes_free_nothing_they_do_not_name(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(torn) / sizeof(torn[0]); i++) {
 		leave_record(i, DEAD, torn[i].cell, torn[i].block);
+		assert_refused(qalloc_malloc(map, 2 * SIZE), QALLOC_ESIZE);
+		errno = 77;
 		assert_int_equal(qalloc_recover(map), 0);
+		assert_int_equal(errno, 77);
+		assert_int_equal(qalloc_error(), QALLOC_ESIZE);
 		assert_int_equal(count_live(map), 3);
 		assert_int_equal(read_word(geo.records_off + i * RECORD_BYTES), 0);
 	}
@@ -412,6 +473,8 @@ int main(void)
 		TEST(whoever_takes_the_stream_settles_first),
 		TEST(a_root_can_be_the_cell),
 		TEST(opening_settles_what_was_not_closed),
+		TEST(closing_settles_what_a_dead_peer_left),
+		TEST(looking_costs_no_disk_space),
 		TEST(intents_of_any_bytes_free_nothing_they_do_not_name),
 		TEST(a_run_is_kept_iff_its_cell_refers_to_it),
 		TEST(a_run_without_a_cell_is_kept),

@@ -35,6 +35,7 @@
 /* Longer than a call waits for a stream before it goes elsewhere. */
 #define BLOCKED_USEC 15000u
 #define END_USEC 20000000u
+#define SHORT_USEC 90000000u
 /* A lock spins 200 times before it asks whether its holder lives. */
 #define LOOKS_ALIVE 12u
 #define LOOKS_DEAD 600u
@@ -168,6 +169,10 @@ static struct set begin(void)
 	}
 	if (holder != 0) {
 		step_kill(holder);
+	}
+	if (pair->doctor != NULL) {
+		/* After they have attached: who opens a map settles what the dead left. */
+		pair->doctor(shared->w.path);
 	}
 	return s;
 }
@@ -341,7 +346,7 @@ static bool run_all(void)
 	for (unsigned i = 0; i < solo[0].count; i++) {
 		unsigned a = spread(i, solo[0].count), done = 0;
 
-		if (time_is_over()) {
+		if (i > 0 && time_is_over()) {
 			return false;
 		}
 		explore(a, &solo[0].point[a]);
@@ -408,24 +413,21 @@ static void campaign_pair(uint64_t usec)
 	memset(&run, 0, sizeof(run));
 	judge_begin();
 	memset(foot, 0, sizeof(foot));
-	run.deadline = start + usec;
 	snprintf(template_file, sizeof(template_file), "%s", scratch_path("template"));
 	world_build(template, pair->base, template_file);
-	if (pair->doctor != NULL) {
-		pair->doctor(template_file);
-	}
 	if (pair->holder != NULL) {
 		record_holder();
 	}
 	record_both();
 	unsigned points[2] = {keep_those_that_matter(&solo[0]), keep_those_that_matter(&solo[1])};
+	run.deadline = now_usec() + usec;
 	bool all = run_all();
 
 	if (all && run.schedules == 0) {
 		finding("%s, %s: they never meet", pair->a.name, pair->b.name);
 	}
-	if (judge_busy() > 3 + run.schedules / 20) {
-		finding("%s, %s: %u of %u calls found a lock held for a second", pair->a.name,
+	if (judge_busy() > 5 + run.schedules / 10) {
+		finding("%s, %s: %u of %u calls gave up because of a lock", pair->a.name,
 			pair->b.name, judge_busy(), 2 * run.schedules);
 	}
 	printf("  %-22s %-22s %3u of %4u, %3u of %4u points: %s %5u schedules, %5u states, "
@@ -446,15 +448,26 @@ int main(int argc, char **argv)
 		return campaign_skip(why);
 	}
 	if (msec == 0) {
-		msec = campaign_long() ? 600000 : 2000;
+		msec = campaign_long() ? 600000 : 1000;
 	}
 	shared = shared_memory(sizeof(*shared));
 	template = shared_memory(sizeof(*template));
-	for (unsigned i = 0; i < pairs_count; i++) {
+	/* On a slow machine the short form does not get to all: then to others each time. */
+	uint64_t start = now_usec();
+	unsigned first = campaign_long() ? 0 : (unsigned)getpid() % pairs_count;
+
+	for (unsigned n = 0; n < pairs_count; n++) {
+		unsigned i = (first + n) % pairs_count;
+
 		if (argc > 3 && strtoul(argv[3], NULL, 10) != i) {
 			continue;
 		}
 		pair = &pairs[i];
+		if (!campaign_long() && now_usec() - start > SHORT_USEC) {
+			printf("  %-22s %-22s not run, for want of time\n", pair->a.name,
+			       pair->b.name);
+			continue;
+		}
 		campaign_pair(msec * 1000);
 	}
 	return campaign_end();

@@ -73,7 +73,7 @@ void judge(const struct pair *pair, struct shared *shared, const char *who);
 /* How many different ends it has seen. */
 unsigned judge_states(void);
 
-/* How many calls gave up after a second: only a slow machine makes them. */
+/* How many calls gave up, because a lock was held too long: on a slow machine some do. */
 unsigned judge_busy(void);
 
 #endif
