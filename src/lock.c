@@ -67,12 +67,6 @@ bool lock_is_dead(struct map *m, const struct lock *l)
 	return holder != 0 && owner_is_dead(m, holder);
 }
 
-enum lock_result lock_lost(const struct lock *l)
-{
-	own_store(l->owner, 0);
-	return LOCK_LOST;
-}
-
 void lock_disown(const struct lock *l, struct patience *p)
 {
 	own_store(l->owner, p->dead);

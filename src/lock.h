@@ -41,7 +41,11 @@ static inline struct lock lock_at(const struct map *m, uint64_t off)
 	return l;
 }
 
-enum lock_result lock_lost(const struct lock *l);
+static inline enum lock_result lock_lost(const struct lock *l)
+{
+	__atomic_store_n(l->owner, 0, __ATOMIC_RELEASE);
+	return LOCK_LOST;
+}
 
 /* One attempt; TAKEN, BUSY, MINE or LOST. */
 static inline enum lock_result lock_try(const struct map *m, const struct lock *l, uint64_t me)
