@@ -73,7 +73,8 @@ void expect_initialized(const struct map *m)
 #ifdef FUZZ_MSAN
 	const char *base = (const char *)(uintptr_t)m->base;
 
-	__msan_check_mem_is_initialized(base, m->geo.meta_end);
+	/* A large map is looked at where its tables begin. */
+	__msan_check_mem_is_initialized(base, min_u64(m->geo.meta_end, 1 << 20));
 	__msan_check_mem_is_initialized(base + m->geo.data_off,
 					min_u64(m->geo.data_end - m->geo.data_off, 1 << 20));
 #else
@@ -89,7 +90,8 @@ void call_enter(uint64_t wanted_bytes)
 
 void expect_success(void)
 {
-	FUZZ_CHECK(errno == ERRNO_UNTOUCHED);
+	/* After a failing system call some answers are guesses, and say so in errno. */
+	FUZZ_CHECK(fake.faulted || errno == ERRNO_UNTOUCHED);
 	call_end();
 }
 
@@ -104,7 +106,7 @@ int expect_failure(void)
 	FUZZ_CHECK(qalloc_errmsg()[0] != '\0');
 	FUZZ_CHECK(qalloc_strerror(error)[0] != '\0');
 	/* No byte of a file makes a system call fail. */
-	FUZZ_CHECK(error != QALLOC_ESYSTEM && error != QALLOC_EREPLACED);
+	FUZZ_CHECK(fake.faulted || (error != QALLOC_ESYSTEM && error != QALLOC_EREPLACED));
 	return error;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The world that the library sees when it is fuzzed.  Linked with -Wl,--wrap=os_...: the
+ * The world that the library sees when it is fuzzed.  Linked with --wrap (wrapped.txt): the
  * shipped library calls these instead of the functions of os.h.
  *
  *  - Time only moves when somebody asks for it or waits, so a wait of a second costs
@@ -17,7 +17,6 @@
 
 #define CALL_USEC_MAX 3500000u /* three locks of a second each, and what looking costs */
 #define CALL_BYTES_FREE ((uint64_t)4 << 20)
-#define DISK_BYTES ((uint64_t)32 << 20)
 
 struct fake fake;
 bool fuzz_verbose;
@@ -35,19 +34,26 @@ int __real_os_reserve(int fd, uint64_t off, uint64_t len);
 /* Present where a sanitizer is. */
 void __sanitizer_print_stack_trace(void) __attribute__((weak));
 
+void fuzz_stack(void)
+{
+	if (__sanitizer_print_stack_trace != NULL)
+		__sanitizer_print_stack_trace();
+}
+
 void fuzz_fail(const char *file, int line, const char *condition)
 {
 	fprintf(stderr, "%s:%d: does not hold: %s\nlast error %d: %s\n", file, line, condition,
 		qalloc_error(), qalloc_errmsg());
-	if (__sanitizer_print_stack_trace != NULL)
-		__sanitizer_print_stack_trace();
+	fuzz_stack();
 	abort();
 }
 
-void fake_begin(bool no_space_calls)
+void fake_begin(bool no_space_calls, uint64_t disk_bytes)
 {
-	fake = (struct fake){
-		.now = 1, .no_space_calls = no_space_calls, .disk_begin = file_blocks()};
+	fake = (struct fake){.now = 1,
+			     .no_space_calls = no_space_calls,
+			     .disk_begin = file_blocks(),
+			     .disk_bytes = disk_bytes};
 	call_begin(0);
 }
 
@@ -75,6 +81,7 @@ void trace(uint8_t op, uint64_t detail)
 void word_hook(const void *word)
 {
 	(void)word;
+	fake.loads++;
 	if (fake.countdown != 0 && --fake.countdown == 0)
 		fake.scribble();
 }
@@ -128,6 +135,8 @@ void __wrap_os_random(void *buf, size_t len)
 int __wrap_os_reserve(int fd, uint64_t off, uint64_t len)
 {
 	word_hook(NULL);
+	if (fault_now())
+		return -1;
 	if (fake.no_space_calls) {
 		errno = EOPNOTSUPP;
 		return -1;
@@ -141,7 +150,7 @@ int __wrap_os_reserve(int fd, uint64_t off, uint64_t len)
 	uint64_t before = file_blocks();
 
 	/* The disk is small. */
-	if (before + len > fake.disk_begin + DISK_BYTES) {
+	if (before + len > fake.disk_begin + fake.disk_bytes) {
 		fake.ran_full = true;
 		errno = ENOSPC;
 		return -1;

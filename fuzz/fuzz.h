@@ -37,6 +37,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Says which property does not hold, with the library's last sentence, and aborts. */
 _Noreturn void fuzz_fail(const char *file, int line, const char *condition);
 
+/* Where we are, to standard error, if there is a sanitizer that can tell. */
+void fuzz_stack(void);
+
 /* ---- The input ---------------------------------------------------------- */
 
 #define PREFIX_BYTES 12u
@@ -46,6 +49,9 @@ _Noreturn void fuzz_fail(const char *file, int line, const char *condition);
 #define CONTROL_REPAIR 1u   /* the checksum of the header is made right */
 #define CONTROL_HOLES 2u    /* what no patch writes is a hole, and not zeros on disk */
 #define CONTROL_NO_SPACE 4u /* the file system cannot reserve */
+#define CONTROL_SIZES 8u    /* fuzz_header: what is slow as well, sizes and broken geometries */
+#define CONTROL_LATE 8u     /* others: the failing call is 15 later */
+#define CONTROL_FAULT 0xF0u /* which system call fails while the file is opened; 0: none */
 
 #define OPEN_CREATE 1u
 #define OPEN_READONLY 2u
@@ -54,6 +60,7 @@ _Noreturn void fuzz_fail(const char *file, int line, const char *condition);
 #define OPEN_STATIC 16u
 #define OPEN_EXPECT 32u /* expect certain parameters */
 #define OPEN_EXCLUSIVE 64u
+#define OPEN_PATH 128u /* by a path */
 
 /* Bytes that are consumed from the front; zeros behind the end. */
 struct input {
@@ -84,7 +91,7 @@ bool patch_next(struct input *patches, uint64_t *off, struct input *bytes);
 /* The first bytes of the file, with the checksum repaired if asked. */
 void image_header(const struct image *image, uint8_t header[HDR_BYTES]);
 
-/* Makes the file: one memfd, built anew for each input.  Its descriptor. */
+/* Makes the file, anew for each input.  Its descriptor. */
 int image_build(const struct image *image);
 
 /* Whether the file still is what image_build() made of it. */
@@ -93,8 +100,9 @@ bool image_is_unchanged(const struct image *image);
 /* An empty file instead. */
 int image_blank(bool holes);
 
-/* The options for qalloc_openfd() that the input asks for. */
+/* The options that the input asks for, and opening with them. */
 struct qalloc_options image_options(const struct image *image);
+void *image_open(const struct image *image, int fd, const struct qalloc_options *options);
 
 /* Reads and writes the file behind the library's back. */
 uint64_t file_get(uint64_t off);
@@ -116,16 +124,35 @@ struct fake {
 	uint64_t reserved;      /* bytes since call_begin() */
 	uint64_t reserve_limit; /* more than this is a finding */
 	uint64_t disk_begin;    /* bytes that were allocated in the beginning */
+	uint64_t disk_bytes;    /* how many more there are */
+	uint64_t loads;         /* of words of the map, and of its file */
 	uint32_t disk_left;     /* reservations until the disk is full; 0: never */
 	bool no_space_calls;    /* the file system cannot reserve */
 	bool ran_full;          /* a reservation was refused */
 	uint64_t started;       /* when the call began */
+	uint32_t fault_in;      /* system calls until one fails; 0: none */
+	int fault_errno;        /* and how */
+	bool faulted;           /* one has failed */
+	bool doubted;           /* it was the one that tells whose a descriptor is */
 	uint32_t countdown;     /* loads until `scribble` is called; 0: never */
 	void (*scribble)(void);
 };
 extern struct fake fake;
 
-void fake_begin(bool no_space_calls);
+/* Disks: a map that serves no model needs no more than room for the tables of a large one. */
+#define DISK_ROUGH ((uint64_t)1 << 20)
+#define DISK_MODEL ((uint64_t)32 << 20)
+
+void fake_begin(bool no_space_calls, uint64_t disk_bytes);
+
+/* The system call that comes as the n-th from now fails (faults.c). */
+void fault_arm(uint32_t calls, uint8_t which);
+/* Inside such a call: this is the one. */
+bool fault_now(void);
+/* While the file is opened, as CONTROL_FAULT says. */
+void fault_open(const struct image *image, int fd);
+/* At the end of an input: whatever failed, no descriptor is left open but those that are always. */
+void fault_settle(int fd);
 
 /* Around each call of the library: it ends in bounded time, and takes bounded disk space. */
 void call_begin(uint64_t wanted_bytes);
@@ -165,6 +192,9 @@ int expect_failure(void); /* enum qalloc_err */
 
 /* Under MemorySanitizer: nothing in the map comes from memory that nobody wrote. */
 void expect_initialized(const struct map *m);
+
+/* Calls with wrong arguments.  fd: of the file that is open as a map. */
+void wrong_arguments(void *map, int fd, uint8_t which);
 
 /*
  * Runs the program on an open map without any model: only errors and addresses inside the map

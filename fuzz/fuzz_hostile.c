@@ -15,13 +15,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fd = image_build(&image);
 
 	thread_become(0);
-	fake_begin((image.control & CONTROL_NO_SPACE) != 0);
+	fake_begin((image.control & CONTROL_NO_SPACE) != 0, DISK_ROUGH);
+	fault_open(&image, fd);
 	call_enter(0);
-	void *map = qalloc_openfd(fd, &options);
+	void *map = image_open(&image, fd, &options);
 
 	if (map != NULL) {
 		expect_success();
 		rough_run(map, fd, &options, &image.program, true);
 	}
+	fault_settle(fd);
 	return 0;
 }

@@ -36,6 +36,24 @@ static void is_as_asked(const struct map *m, const struct qalloc_options *o, boo
 		   qalloc_check((void *)(uintptr_t)m, NULL, NULL) == 0);
 }
 
+static void refusal_holds(const struct image *image)
+{
+	int number = errno;
+	int error = qalloc_error();
+
+	call_end();
+	FUZZ_CHECK(number != 0 && qalloc_errmsg()[0] != '\0');
+	/* The kernel refuses an address, or has no room for the mapping. */
+	FUZZ_CHECK(is_refusal(error) || (error == QALLOC_ESYSTEM && number == ENOMEM) ||
+		   (error == QALLOC_ENOSPACE && fake.ran_full) || fake.faulted);
+	/* Then it may have been open already. */
+	if (fake.faulted)
+		return;
+	if (error != QALLOC_ECORRUPT && error != QALLOC_EBUSY && error != QALLOC_ESYSTEM &&
+	    error != QALLOC_EPARAMS && error != QALLOC_ENOSPACE)
+		FUZZ_CHECK(image_is_unchanged(image));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct image image = image_parse(input_copy(data, size));
@@ -44,22 +62,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fd = image_build(&image);
 
 	thread_become(0);
-	fake_begin((image.control & CONTROL_NO_SPACE) != 0);
+	fake_begin((image.control & CONTROL_NO_SPACE) != 0, DISK_ROUGH);
 	image_header(&image, before);
+	fault_open(&image, fd);
 	call_enter(0);
-	void *map = qalloc_openfd(fd, &options);
+	void *map = image_open(&image, fd, &options);
 
+	fake.fault_in = 0;
 	if (map == NULL) {
-		int number = errno;
-		int error = qalloc_error();
-
-		call_end();
-		FUZZ_CHECK(number != 0 && qalloc_errmsg()[0] != '\0');
-		/* The kernel refuses an address, or has no room for the mapping. */
-		FUZZ_CHECK(is_refusal(error) || (error == QALLOC_ESYSTEM && number == ENOMEM));
-		if (error != QALLOC_ECORRUPT && error != QALLOC_EBUSY && error != QALLOC_ESYSTEM &&
-		    error != QALLOC_EPARAMS)
-			FUZZ_CHECK(image_is_unchanged(&image));
+		refusal_holds(&image);
+		fault_settle(fd);
 		return 0;
 	}
 	expect_success();
@@ -70,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(ours || (options.flags & QALLOC_CREATE) != 0);
 	is_as_asked(map, &options, ours);
 	rough_run(map, fd, &options, &image.program, false);
+	fault_settle(fd);
 	for (uint32_t i = 0; ours && i < HDR_BYTES; i += 8)
 		FUZZ_CHECK(file_get(i) == get_le(before + i, 8));
 	return 0;

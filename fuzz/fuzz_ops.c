@@ -8,6 +8,9 @@
  */
 #include "fuzz.h"
 
+/* Enough for every mechanism, and little to look through. */
+#define ITEMS_BYTES ((uint64_t)128 << 10)
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint32_t items[] = {1, 8, 16, 24, 64, 100, 1000, 3000, 4096, 40000, 48, 4104};
@@ -26,11 +29,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	};
 
 	thread_become(0);
-	fake_begin((image.control & CONTROL_NO_SPACE) != 0);
+	fake_begin((image.control & CONTROL_NO_SPACE) != 0, DISK_MODEL);
 	if (is_static) {
 		options.itemsize = items[chosen / 4 % 12];
-		options.filesize = qalloc_statmap_filesize(options.itemsize, 1 + chosen / 64 % 300,
-							   options.streams);
+		options.filesize = qalloc_statmap_filesize(
+			options.itemsize,
+			min_u64(1 + chosen / 64 % 300, 1 + ITEMS_BYTES / options.itemsize),
+			options.streams);
 	} else {
 		options.filesize =
 			qalloc_dynmap_filesize(1 + chosen / 4 % (256 << 10), options.streams);

@@ -2,13 +2,15 @@
 /*
  * Inputs, and the files that they describe (fuzz.h has the format).
  *
- *  - One memfd serves all inputs.  Small files keep their pages from one input to the next, and
- *    only their contents are cleared: that is several times faster than a new file.
+ *  - Two memfds serve all inputs, one of them the files that have holes.  The other one keeps its
+ *    pages from one input to the next, and only its contents are cleared, or only what was
+ *    written if the library changed nothing: that is many times faster than a new file.
  *  - The checksum here is not the library's.
  */
 #include "fuzz.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,18 +20,27 @@
 #define WINDOW_BYTES ((uint64_t)1 << 20)
 
 static struct {
-	int fd;
+	int fd; /* one of the two: */
+	int dense_fd, sparse_fd;
 	uint64_t size;
-	uint8_t *window; /* the first bytes of the file */
-	uint8_t *copy;
-	size_t copy_bytes;
+	uint8_t *window;   /* the first bytes of the file */
+	uint8_t *expected; /* what image_build() wrote there, zeros elsewhere */
+	uint64_t expected_end;
+	bool untouched; /* the window is still as expected */
+	bool sparse;    /* what no patch wrote is a hole */
 	uint64_t allocated;
-} file = {.fd = -1};
+} file = {.fd = -1, .dense_fd = -1, .sparse_fd = -1};
 
 uint64_t take_bytes(struct input *in, unsigned count)
 {
 	uint64_t value = 0;
 
+	if (in->left >= sizeof(value)) {
+		memcpy(&value, in->at, sizeof(value));
+		in->at += count;
+		in->left -= count;
+		return count < 8 ? value & (((uint64_t)1 << 8 * count) - 1) : value;
+	}
 	for (unsigned i = 0; i < count && in->left > 0; i++, in->at++, in->left--)
 		value |= (uint64_t)*in->at << (8 * i);
 	return value;
@@ -37,14 +48,18 @@ uint64_t take_bytes(struct input *in, unsigned count)
 
 struct input input_copy(const uint8_t *data, size_t size)
 {
-	static uint8_t *copy;
+	static uint8_t *room;
+	static size_t room_bytes;
 
-	free(copy);
-	copy = malloc(size > 0 ? size : 1);
-	FUZZ_CHECK(copy != NULL);
+	if (room == NULL || size > room_bytes) {
+		free(room);
+		room_bytes = size < 8192 ? 8192 : size;
+		room = malloc(room_bytes);
+		FUZZ_CHECK(room != NULL);
+	}
 	if (size > 0)
-		memcpy(copy, data, size);
-	return (struct input){.at = copy, .left = size};
+		memcpy(room + room_bytes - size, data, size);
+	return (struct input){.at = room + room_bytes - size, .left = size};
 }
 
 struct image image_parse(struct input in)
@@ -88,8 +103,28 @@ uint64_t get_le(const uint8_t *bytes, unsigned count)
 	return take_bytes(&in, count);
 }
 
+#ifdef __x86_64__
+/* The instruction is about ten times as fast as the table. */
+__attribute__((target("sse4.2"))) static uint32_t checksum_by_instruction(const uint8_t *header)
+{
+	uint64_t crc = UINT32_MAX, word;
+	uint32_t half;
+
+	for (uint32_t i = 8; i + 8 <= HDR_CRC; i += 8) {
+		memcpy(&word, header + i, sizeof(word));
+		crc = __builtin_ia32_crc32di(crc, word);
+	}
+	memcpy(&half, header + HDR_CRC - 4, sizeof(half));
+	return __builtin_ia32_crc32si((uint32_t)crc, half) ^ UINT32_MAX;
+}
+#endif
+
 uint32_t header_checksum(const uint8_t *header)
 {
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("sse4.2"))
+		return checksum_by_instruction(header);
+#endif
 	static uint32_t table[256];
 	uint32_t crc = UINT32_MAX;
 
@@ -132,33 +167,73 @@ void image_header(const struct image *image, uint8_t header[HDR_BYTES])
 		put_le(header + HDR_CRC, 4, header_checksum(header));
 }
 
-static void file_begin(uint64_t size, bool holes)
+static void files_open(void)
 {
-	if (file.fd < 0) {
-		file.fd = memfd_create("fuzz", MFD_CLOEXEC);
-		FUZZ_CHECK(file.fd >= 0 && fchmod(file.fd, 0600) == 0);
-		file.window =
-			mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
-		FUZZ_CHECK(file.window != MAP_FAILED);
+	file.dense_fd = memfd_create("dense", MFD_CLOEXEC);
+	file.sparse_fd = memfd_create("sparse", MFD_CLOEXEC);
+	FUZZ_CHECK(file.dense_fd >= 0 && fchmod(file.dense_fd, 0600) == 0);
+	FUZZ_CHECK(file.sparse_fd >= 0 && fchmod(file.sparse_fd, 0600) == 0);
+	file.window =
+		mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file.dense_fd, 0);
+	file.expected = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	FUZZ_CHECK(file.window != MAP_FAILED && file.expected != MAP_FAILED);
+}
+
+/* Clears the dense file.  The library may have changed its size. */
+static void dense_begin(uint64_t size)
+{
+	static uint64_t size_before;
+	uint64_t dirty = size;
+
+	if (file.untouched && size == size_before)
+		dirty = min_u64(file.expected_end, size);
+	else
+		FUZZ_CHECK(ftruncate(file.dense_fd, (off_t)size) == 0);
+	memset(file.window, 0, dirty);
+	size_before = size;
+	file.fd = file.dense_fd;
+}
+
+static void file_begin(uint64_t size, bool sparse)
+{
+	if (file.fd < 0)
+		files_open();
+	file.untouched = file.untouched && !file.sparse;
+	file.sparse = sparse || size > WINDOW_BYTES;
+	if (file.sparse) {
+		FUZZ_CHECK(ftruncate(file.sparse_fd, 0) == 0);
+		FUZZ_CHECK(ftruncate(file.sparse_fd, (off_t)size) == 0);
+		file.fd = file.sparse_fd;
+	} else {
+		dense_begin(size);
 	}
-	/* The library may have changed the size, or put something behind the window. */
-	if (holes || size > WINDOW_BYTES)
-		FUZZ_CHECK(ftruncate(file.fd, 0) == 0);
-	FUZZ_CHECK(ftruncate(file.fd, (off_t)size) == 0);
+	memset(file.expected, 0, file.expected_end);
+	file.expected_end = 0;
+	file.untouched = false;
 	file.size = size;
-	if (!holes && size <= WINDOW_BYTES)
-		memset(file.window, 0, size);
 }
 
 static void file_write(uint64_t off, const void *bytes, size_t count)
 {
-	if (off + count <= WINDOW_BYTES && off + count <= file.size)
+	if (!file.sparse && off + count <= min_u64(WINDOW_BYTES, file.size))
 		memcpy(file.window + off, bytes, count);
 	else
 		FUZZ_CHECK(pwrite(file.fd, bytes, count, (off_t)off) == (ssize_t)count);
 }
 
-static void apply(const struct image *image, void (*write)(uint64_t, const void *, size_t))
+static void image_write(uint64_t off, const void *bytes, size_t count)
+{
+	file_write(off, bytes, count);
+	if (off >= WINDOW_BYTES)
+		return;
+	count = min_u64(count, WINDOW_BYTES - off);
+	memcpy(file.expected + off, bytes, count);
+	if (off + count > file.expected_end)
+		file.expected_end = off + count;
+}
+
+static void apply(const struct image *image)
 {
 	struct input patches = image->patches, bytes;
 	uint8_t header[HDR_BYTES];
@@ -168,18 +243,18 @@ static void apply(const struct image *image, void (*write)(uint64_t, const void 
 		return;
 	while (patch_next(&patches, &off, &bytes)) {
 		off = patch_at(image, off, &bytes);
-		write(off, bytes.at, bytes.left);
+		image_write(off, bytes.at, bytes.left);
 	}
 	if ((image->control & CONTROL_REPAIR) != 0 && image->file_size >= HDR_BYTES) {
 		image_header(image, header);
-		write(HDR_CRC, header + HDR_CRC, 4);
+		image_write(HDR_CRC, header + HDR_CRC, 4);
 	}
 }
 
 int image_build(const struct image *image)
 {
 	file_begin(image->file_size, (image->control & CONTROL_HOLES) != 0);
-	apply(image, file_write);
+	apply(image);
 	file.allocated = file_blocks();
 	return file.fd;
 }
@@ -204,29 +279,33 @@ uint64_t file_allocated(void)
 	return file.allocated;
 }
 
-static void copy_write(uint64_t off, const void *bytes, size_t count)
+/* The pages that a sparse file has, within the window. */
+static bool sparse_is_unchanged(uint64_t size)
 {
-	if (off < file.copy_bytes)
-		memcpy(file.copy + off, bytes,
-		       count < file.copy_bytes - off ? count : file.copy_bytes - off);
+	static uint8_t found[WINDOW_BYTES];
+	off_t from = 0, to = 0;
+
+	while ((from = lseek(file.fd, to, SEEK_DATA)) >= 0 && (uint64_t)from < size) {
+		to = lseek(file.fd, from, SEEK_HOLE);
+		uint64_t count = min_u64((uint64_t)to, size) - (uint64_t)from;
+
+		if (pread(file.fd, found, count, from) != (ssize_t)count ||
+		    memcmp(found, file.expected + from, count) != 0)
+			return false;
+	}
+	return true;
 }
 
 bool image_is_unchanged(const struct image *image)
 {
+	uint64_t size = min_u64(image->file_size, WINDOW_BYTES);
 	struct stat st;
-	bool same;
 
 	if (fstat(file.fd, &st) != 0 || (uint64_t)st.st_size != image->file_size)
 		return false;
-	file.copy_bytes = image->file_size < WINDOW_BYTES ? image->file_size : WINDOW_BYTES;
-	if (file.copy_bytes == 0)
-		return true;
-	file.copy = calloc(1, file.copy_bytes);
-	FUZZ_CHECK(file.copy != NULL);
-	apply(image, copy_write);
-	same = memcmp(file.copy, file.window, file.copy_bytes) == 0;
-	free(file.copy);
-	return same;
+	file.untouched = file.sparse ? sparse_is_unchanged(size)
+				     : memcmp(file.expected, file.window, size) == 0;
+	return file.untouched;
 }
 
 struct qalloc_options image_options(const struct image *image)
@@ -251,6 +330,18 @@ struct qalloc_options image_options(const struct image *image)
 		options.streams = 2;
 	}
 	return options;
+}
+
+void *image_open(const struct image *image, int fd, const struct qalloc_options *options)
+{
+	struct qalloc_options by_path = *options;
+	char path[32];
+
+	if ((image->options & OPEN_PATH) == 0)
+		return qalloc_openfd(fd, options);
+	by_path.flags |= QALLOC_FOLLOW;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return qalloc_openmap(path, &by_path);
 }
 
 uint64_t file_get(uint64_t off)

@@ -15,13 +15,14 @@
 
 #define EDGE 64u
 #define STEPS_MAX 200u
-#define FILLED_MAX ((uint64_t)4 << 20)
+#define LOADS_MAX 40000u
+#define FILLED_MAX ((uint64_t)64 << 10)
 
 struct model model;
 static int misuse_seen;
 
 /* Pattern bytes at the beginning and the end: enough to notice, little enough to be fast. */
-static void fill(const struct live *l)
+void live_fill(const struct live *l)
 {
 	uint64_t edge = l->size < EDGE ? l->size : EDGE;
 
@@ -29,7 +30,7 @@ static void fill(const struct live *l)
 	memset(l->at + l->size - edge, l->seed, edge);
 }
 
-static bool is_filled(const struct live *l, uint64_t size)
+bool live_is_filled(const struct live *l, uint64_t size)
 {
 	uint64_t edge = size < EDGE ? size : EDGE;
 
@@ -71,7 +72,7 @@ void live_add(void *block, uint64_t size, uint64_t usable)
 			   .size = size,
 			   .usable = usable,
 			   .seed = (uint8_t)(fake.chance++ * 37 + 1)};
-	fill(l);
+	live_fill(l);
 	model.count++;
 }
 
@@ -81,8 +82,7 @@ void live_remove(uint32_t i)
 	model.live[i] = model.live[--model.count];
 }
 
-/* An allocation failed: for a reason that there is? */
-static void refused(uint64_t size, uint64_t align)
+void live_refused(uint64_t size, uint64_t align)
 {
 	const struct geo *g = &model.m->geo;
 	uint64_t most = g->items != 0 ? g->item_bytes : g->data_end - g->data_off;
@@ -131,7 +131,7 @@ static void op_allocate(uint8_t op)
 		break;
 	}
 	if (block == NULL) {
-		refused(size, align);
+		live_refused(size, align);
 		return;
 	}
 	expect_success();
@@ -150,8 +150,7 @@ static void on_misuse(void *map, void *block, int error, void *arg)
 	misuse_seen++;
 }
 
-/* The pool may be held, which a run needs; the disk may be full, where metadata was a hole. */
-static void refused_free(void)
+void live_not_freed(void)
 {
 	int error = expect_failure();
 
@@ -166,18 +165,18 @@ static void op_free(uint8_t op)
 	uint32_t i = take_u8(model.in) % model.count;
 	struct live was = model.live[i];
 
-	FUZZ_CHECK(is_filled(&was, was.size));
+	FUZZ_CHECK(live_is_filled(&was, was.size));
 	call_enter(0);
 	misuse_seen = 0;
 	if ((op & 1) != 0)
 		qalloc_free(was.at, model.map);
 	else if (qalloc_tryfree(was.at, model.map) != 0) {
-		refused_free();
+		live_not_freed();
 		return;
 	}
 	FUZZ_CHECK(misuse_seen == 0);
 	if (errno == EAGAIN || errno == ENOSPC) {
-		refused_free();
+		live_not_freed();
 		return;
 	}
 	expect_success();
@@ -262,22 +261,22 @@ static void op_realloc(uint8_t op)
 	uint32_t i = take_u8(model.in) % model.count;
 	struct live was = model.live[i];
 
-	FUZZ_CHECK(is_filled(&was, was.size));
+	FUZZ_CHECK(live_is_filled(&was, was.size));
 	misuse_seen = 0;
 	call_enter(size + was.size);
 	void *block = qalloc_realloc(model.map, was.at, size);
 
 	FUZZ_CHECK(misuse_seen == 0);
 	if (block == NULL) {
-		refused(size, 1);
-		FUZZ_CHECK(is_filled(&was, was.size));
+		live_refused(size, 1);
+		FUZZ_CHECK(live_is_filled(&was, was.size));
 		return;
 	}
 	expect_success();
 	struct live now = was;
 
 	now.at = block;
-	FUZZ_CHECK(is_filled(&now, size < was.size ? size : was.size));
+	FUZZ_CHECK(live_is_filled(&now, size < was.size ? size : was.size));
 	if (block != was.at)
 		FUZZ_CHECK(!live_overlaps(block, size));
 	live_remove(i);
@@ -338,7 +337,7 @@ void model_compare(void)
 	else
 		FUZZ_CHECK((model.busy || model.held > 0) && expect_failure() == QALLOC_EBUSY);
 	for (uint32_t i = 0; i < model.count; i++)
-		FUZZ_CHECK(is_filled(&model.live[i], model.live[i].size));
+		FUZZ_CHECK(live_is_filled(&model.live[i], model.live[i].size));
 }
 
 static void step(uint8_t op)
@@ -393,7 +392,7 @@ void model_run(void *map, int fd, struct input *program, bool busy)
 	qalloc_onmisuse(on_misuse, NULL);
 	if (qalloc_walk(map, import, NULL) == 0) {
 		roots_forget();
-		while (model.in->left > 0 && steps++ < STEPS_MAX)
+		while (model.in->left > 0 && steps++ < STEPS_MAX && fake.loads < LOADS_MAX)
 			step(take_u8(model.in));
 		release_all();
 		model_compare();

@@ -41,8 +41,18 @@ extern struct model model;
 void live_add(void *block, uint64_t size, uint64_t usable);
 void live_remove(uint32_t i);
 bool live_overlaps(const void *block, uint64_t size);
+void live_fill(const struct live *l);
+bool live_is_filled(const struct live *l, uint64_t size);
+/* An allocation failed: for a reason that there is? */
+void live_refused(uint64_t size, uint64_t align);
+/* A free failed: the pool may be held, which a run needs; the disk may be full, where metadata was a hole. */
+void live_not_freed(void);
 /* Everything that the library says about the whole map is what the model says. */
 void model_compare(void);
+
+/* ---- model_publish.c: a block and the pointer to it, together -------------- */
+
+void op_publish(uint8_t op);
 
 /* ---- model_roots.c ------------------------------------------------------- */
 

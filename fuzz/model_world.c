@@ -247,6 +247,12 @@ void op_world(uint8_t op)
 		fake.disk_left = 0;
 		fake.ran_full = false;
 		break;
+	case 20:
+	case 21:
+	case 22:
+	case 23:
+		op_publish(op);
+		break;
 	default:
 		thread_become(op);
 		break;

@@ -39,6 +39,7 @@ static const struct field state_fields[] = {
 	{STATE_INTENT, 8},
 	{STATE_INTENT + 8, 8},
 	{STATE_INTENT + 16, 8},
+	{STATE_INTENT + 24, 8},
 	{STATE_ROOTS, 8},
 	{STATE_ROOTS + 8, 4},
 	{ROOTS_OFF, 8},
@@ -51,6 +52,8 @@ static const struct field state_fields[] = {
 	{SLOTS_OFF + SLOT_BYTES, 4},
 	{STREAMS_OFF, 8},
 	{STREAMS_OFF + 8, 4},
+	{STREAMS_OFF + STREAM_INTENT, 8},
+	{STREAMS_OFF + STREAM_INTENT + 8, 8},
 	{STREAMS_OFF + STREAM_CURSORS, 4},
 	{STREAMS_OFF + STREAM_CURSORS + 4, 4},
 	{STREAMS_OFF + STREAM_BYTES, 8},
@@ -98,6 +101,8 @@ static const uint64_t edges[] = {
 	INT64_MAX,
 	UINT64_MAX,
 };
+
+#define SMALL_FILE 600000u
 
 static uint64_t state;
 
@@ -209,10 +214,22 @@ static void mutate_field(struct parts *p, const struct field *fields, uint32_t c
 	put(p, f->off, f->width, edge_value(get(p, f->off, f->width)));
 }
 
+/* Files with holes are slow to make: they are left more often than entered. */
+static void mutate_control(uint8_t *control)
+{
+	uint8_t bit = (uint8_t)(1u << chance(3));
+
+	if (bit != CONTROL_HOLES || (*control & bit) != 0 || chance(4) == 0)
+		*control ^= bit;
+}
+
+/* Most files stay small: large ones are slow, and break no more rules. */
 static void mutate_size(struct parts *p)
 {
 	uint64_t size = edge_value(get_le(p->data + 4, 8));
 
+	if (size > SMALL_FILE && chance(4) != 0)
+		size = 196608 + size % (SMALL_FILE - 196608);
 	put_le(p->data + 4, 8, size);
 	if (chance(4) != 0)
 		put(p, HDR_FILE_SIZE, 8, size);
@@ -273,6 +290,55 @@ static void mutate_intent(struct parts *p)
 	put(p, STATE_INTENT + 16, 8, chance(8));
 	if (chance(3) == 0)
 		put(p, STATE_FRONTIER, 8, chance(20));
+}
+
+/* An offset of something that a cell or an intent may name. */
+static uint64_t place_value(const struct geo *g)
+{
+	switch (chance(8)) {
+	case 0:
+		return ROOTS_OFF + chance(4) * ROOT_BYTES + ROOT_VALUE;
+	case 1:
+		return g->records_off + chance(4) * RECORD_BYTES + RECORD_BLOCK;
+	case 2:
+		return edge_value(g->data_off);
+	case 3:
+		return edge_value(g->data_end);
+	default:
+		return g->data_off + chance(12) * g->span_bytes + chance(32) * 16;
+	}
+}
+
+/* A thread died between a block and the pointer to it. */
+static void mutate_cell(struct parts *p)
+{
+	struct geo g;
+
+	if (!geometry(p, &g))
+		return;
+	uint64_t block = place_value(&g), cell = place_value(&g);
+	uint64_t at = STREAMS_OFF + chance(g.streams) * STREAM_BYTES;
+
+	switch (chance(3)) {
+	case 0:
+		at = g.records_off + chance(3) * RECORD_BYTES;
+		put(p, at + RECORD_OWNER, 8, UINT64_C(0x0000000500100001));
+		put(p, at + RECORD_CELL, 8, cell);
+		put(p, at + RECORD_BLOCK, 8, block);
+		break;
+	case 1:
+		put(p, STATE_INTENT + 24, 8, cell);
+		break;
+	default:
+		put(p, at + STREAM_LOCK, 8, UINT64_C(0x0000000500100001));
+		put(p, at + STREAM_INTENT, 8, block);
+		put(p, at + STREAM_INTENT + 8, 8, cell);
+		break;
+	}
+	/* As it would be, if the pointer was stored. */
+	if (chance(2) == 0)
+		put(p, cell % QALLOC_FILESIZE_MAX, 8,
+		    cell < g.data_off ? block : block + get(p, HDR_BASE, 8));
 }
 
 static void mutate_program(struct parts *p, havoc_fn *havoc)
@@ -336,13 +402,16 @@ static void mutate_parts(struct parts *p, havoc_fn *havoc)
 		mutate_size(p);
 		break;
 	case 8:
-		p->data[0] ^= (uint8_t)(1u << chance(3));
+		mutate_control(p->data);
 		break;
 	case 9:
 		p->data[1] ^= (uint8_t)(1u << chance(7));
 		break;
 	case 10:
-		mutate_intent(p);
+		if (chance(2) == 0)
+			mutate_intent(p);
+		else
+			mutate_cell(p);
 		break;
 	case 11:
 		if (chance(4) == 0)

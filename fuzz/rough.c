@@ -15,10 +15,11 @@
 #define BLOCKS 32u
 #define VISITS_MAX 200000u
 /* A program that goes on and on finds no more than several short ones. */
-#define STEPS_MAX 64u
-#define REOPENS_MAX 2u
-#define LOOKS_MAX 4u
-#define FILLED_MAX ((size_t)4 << 20)
+#define STEPS_MAX 32u
+#define REOPENS_MAX 1u
+#define LOOKS_MAX 3u
+#define LOADS_MAX 6000u
+#define FILLED_MAX ((size_t)64 << 10)
 
 static struct rough {
 	void *map;
@@ -119,10 +120,11 @@ static uint64_t take_word(void)
 
 static uint64_t take_place(void)
 {
-	static const uint16_t state[] = {STATE_DIRTY,       STATE_BOOT_ID,   STATE_FRONTIER,
-					 STATE_TRIMS,       STATE_FREE_HINT, STATE_POOL,
-					 STATE_POOL + 8,    STATE_INTENT,    STATE_INTENT + 8,
-					 STATE_INTENT + 16, STATE_ROOTS,     STATE_ROOTS + 8};
+	static const uint16_t state[] = {STATE_DIRTY,       STATE_BOOT_ID,     STATE_FRONTIER,
+					 STATE_TRIMS,       STATE_FREE_HINT,   STATE_POOL,
+					 STATE_POOL + 8,    STATE_INTENT,      STATE_INTENT + 8,
+					 STATE_INTENT + 16, STATE_INTENT + 24, STATE_ROOTS,
+					 STATE_ROOTS + 8};
 	const struct geo *g = &r.m->geo;
 	uint8_t how = take_u8(r.in);
 	uint64_t n = how & 31;
@@ -131,7 +133,8 @@ static uint64_t take_place(void)
 	case 0:
 		return state[n % (sizeof(state) / sizeof(state[0]))];
 	case 1:
-		return STREAMS_OFF + n % g->streams * STREAM_BYTES + (n >> 3) * 64;
+		n = STREAMS_OFF + n % g->streams * STREAM_BYTES + (n >> 3) * 64;
+		return n + (n % 128 == 64 ? take_u8(r.in) % 2 * 8 : 0);
 	case 2:
 	case 3:
 		return g->words_off + n % g->spans * 8;
@@ -141,7 +144,8 @@ static uint64_t take_place(void)
 	case 5:
 		return ROOTS_OFF + n / 8 * ROOT_BYTES + n % 8 * 8;
 	case 6:
-		return SLOTS_OFF + n * 8;
+		return (n & 16) != 0 ? SLOTS_OFF + n % 16 * 8
+				     : g->records_off + n / 3 * RECORD_BYTES + n % 3 * 8;
 	default:
 		return take_bytes(r.in, 3) % g->meta_end / 8 * 8;
 	}
@@ -192,7 +196,10 @@ static void op_allocate(uint8_t op)
 	call_enter(size);
 	switch (op >> 2 & 3) {
 	case 0:
-		block = qalloc_malloc(r.map, size);
+		block = (op & 3) == 3   ? qalloc_dynmalloc(r.map, size)
+			: (op & 3) == 2 ? qalloc_statmalloc(r.map)
+					: qalloc_malloc(r.map, size);
+		size = (op & 3) == 2 ? 0 : size;
 		break;
 	case 1:
 		size /= 3;
@@ -223,7 +230,13 @@ static void op_free(uint8_t op)
 		expect(qalloc_tryfree(block, r.map) == 0);
 		break;
 	case 2:
-		qalloc_free(block, r.map); /* a handler is installed */
+		/* A handler is installed. */
+		if ((op & 12) == 8)
+			qalloc_statfree(block, r.map);
+		else if ((op & 12) == 12)
+			qalloc_dynfree(block, r.map);
+		else
+			qalloc_free(block, r.map);
 		call_end();
 		break;
 	default:
@@ -302,7 +315,9 @@ static void op_look(uint8_t op)
 		FUZZ_CHECK(off == 0 || inside((void *)(uintptr_t)(r.base + off), 1));
 		break;
 	case 6:
-		off = (uint64_t)(uintptr_t)qalloc_address(r.map, take_bytes(r.in, 5));
+		off = take_bytes(r.in, 5);
+		off = (uint64_t)(uintptr_t)qalloc_address(
+			r.map, (op & 8) != 0 ? r.start - r.base + off % (r.end - r.start) : off);
 		FUZZ_CHECK(off == 0 || inside((void *)(uintptr_t)off, 1));
 		break;
 	default:
@@ -323,19 +338,93 @@ static void opened(void *map)
 	FUZZ_CHECK(geo_is_valid(&r.m->geo));
 }
 
+/* Keeps a few blocks, and frees all others. */
+static int reach(void *block, size_t size, struct qalloc_marks *marks, void *arg)
+{
+	(void)size;
+	(void)arg;
+	FUZZ_CHECK(inside(block, 1));
+	FUZZ_CHECK(++r.visits <= VISITS_MAX + file_allocated());
+	qalloc_mark(marks, r.blocks[r.visits % BLOCKS]);
+	return r.visits % 64 == 63 ? 5 : 0;
+}
+
+/* A block and the pointer to it, together. */
+static void op_publish(uint8_t op)
+{
+	uint8_t how = take_u8(r.in);
+	bool by_name = (how & 1) != 0;
+	void **where = by_name ? NULL : take_pointer();
+	const char *name = by_name ? take_name() : NULL;
+	size_t size = take_size(r.in, r.m);
+	size_t freed = 0;
+
+	call_enter(size);
+	switch (op & 3) {
+	case 0:
+		touch(by_name ? qalloc_malloc_toroot(r.map, size, name)
+			      : qalloc_malloc_to(r.map, size, where),
+		      size);
+		break;
+	case 1:
+		expect((by_name ? qalloc_free_fromroot(r.map, name)
+				: qalloc_free_from(r.map, where)) == 0);
+		break;
+	case 2:
+		touch(by_name ? qalloc_realloc_toroot(r.map, size, name)
+			      : qalloc_realloc_to(r.map, size, where),
+		      size);
+		break;
+	default:
+		r.visits = how;
+		if (by_name)
+			expect(qalloc_recover(r.map) == 0);
+		else if (qalloc_sweep(r.map, reach, NULL, &freed) != 5)
+			call_end();
+		break;
+	}
+}
+
 /* Close and open again.  What an adversary did to the header may be a reason not to. */
 static void op_reopen(void)
 {
 	void *closed = r.map;
 
+	/* Whether its descriptor still is the map's, a close must be able to see. */
+	uint32_t fault_in = fake.fault_in;
+
+	fake.fault_in = 0;
 	call_enter(0);
 	expect(qalloc_closemap(r.map) == 0);
 	call_enter(0);
 	expect(qalloc_malloc(closed, 1) != NULL);
 	FUZZ_CHECK(qalloc_error() == QALLOC_EHANDLE);
+	fake.fault_in = fault_in;
 	call_enter(0);
 	opened(qalloc_openfd(r.fd, r.options));
 	expect(r.map != NULL);
+}
+
+static void op_around(uint8_t op)
+{
+	switch (op & 24) {
+	case 0:
+		if (r.reopens++ < REOPENS_MAX)
+			op_reopen();
+		break;
+	case 8:
+		fault_arm(1 + take_u8(r.in) % 64, op);
+		break;
+	case 16:
+		if ((op & 4) != 0)
+			wrong_arguments(r.map, r.fd, op);
+		else
+			op_publish(op);
+		break;
+	default:
+		thread_become(op);
+		break;
+	}
 }
 
 static void step(uint8_t op)
@@ -358,10 +447,7 @@ static void step(uint8_t op)
 			op_look(op);
 		break;
 	case 6:
-		if ((op & 24) == 0 && r.reopens++ < REOPENS_MAX)
-			op_reopen();
-		else
-			thread_become(op);
+		op_around(op);
 		break;
 	default:
 		if (r.hostile && (op & 16) != 0)
@@ -376,8 +462,9 @@ static void ignore_misuse(void *map, void *block, int error, void *arg)
 {
 	(void)block;
 	(void)arg;
-	FUZZ_CHECK(map == r.map);
-	FUZZ_CHECK(error == QALLOC_EWILD || error == QALLOC_EINTERIOR || error == QALLOC_ENOTLIVE);
+	FUZZ_CHECK(map == r.map || (map == NULL && error == QALLOC_EHANDLE));
+	FUZZ_CHECK(map == NULL || error == QALLOC_EWILD || error == QALLOC_EINTERIOR ||
+		   error == QALLOC_ENOTLIVE);
 }
 
 void rough_run(void *map, int fd, const struct qalloc_options *options, struct input *program,
@@ -387,10 +474,11 @@ void rough_run(void *map, int fd, const struct qalloc_options *options, struct i
 	opened(map);
 	fake.scribble = scribble;
 	qalloc_onmisuse(ignore_misuse, NULL);
-	while (r.map != NULL && r.in->left > 0 && r.steps++ < STEPS_MAX)
+	while (r.map != NULL && r.in->left > 0 && r.steps++ < STEPS_MAX && fake.loads < LOADS_MAX)
 		step(take_u8(r.in));
 	if (r.map != NULL) {
 		fake.countdown = 0;
+		fake.fault_in = 0;
 		expect_initialized(r.m);
 		call_enter(0);
 		expect(qalloc_closemap(r.map) == 0);

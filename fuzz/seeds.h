@@ -30,6 +30,9 @@ struct map *create(const struct qalloc_options *options);
 void dump(struct seed *s, uint64_t size);
 void write_map(const struct seed *image, const char *name);
 
+/* To those that run rough programs, with one that publishes. */
+void write_published(const struct seed *image, const char *name);
+
 /* Parameters without a fault. */
 struct params sound(bool is_static);
 

@@ -27,9 +27,10 @@ static const struct field broken[] = {
 	{"compat-unknown-is-fine", HDR_COMPAT, 8, UINT64_MAX, false, CONTROL_REPAIR},
 	{"ro-compat-unknown", HDR_RO_COMPAT, 8, 4, false, CONTROL_REPAIR},
 	{"incompat-unknown", HDR_INCOMPAT, 8, 1, false, CONTROL_REPAIR},
-	{"sizes-no-items", HDR_CREATED, 8, 0, true, CONTROL_REPAIR},
-	{"sizes-too-many-items", HDR_CREATED, 8, UINT64_C(1) << 44, true, CONTROL_REPAIR},
-	{"sizes-over-limit", HDR_CREATED, 8, UINT64_MAX, false, CONTROL_REPAIR},
+	{"sizes-no-items", HDR_CREATED, 8, 0, true, CONTROL_REPAIR | CONTROL_SIZES},
+	{"sizes-too-many-items", HDR_CREATED, 8, UINT64_C(1) << 44, true,
+	 CONTROL_REPAIR | CONTROL_SIZES},
+	{"sizes-over-limit", HDR_CREATED, 8, UINT64_MAX, false, CONTROL_REPAIR | CONTROL_SIZES},
 	{"read-short", HDR_CREATED, 8, 1, false, CONTROL_REPAIR | CONTROL_NO_SPACE},
 	{"checksum", HDR_CRC, 4, 0, false, 0},
 	{"checksum-of-another-field", HDR_CREATED, 8, 1, false, 0},
@@ -139,7 +140,8 @@ void geometry_seeds(void)
 		p.streams = streams[i / 35];
 		p.base = UINT64_C(0x110000000000);
 		p.created = 1 + i * 997;
-		struct seed s = begin(CONTROL_REPAIR, 0, p.file_size);
+		struct seed s =
+			begin(CONTROL_REPAIR | (i % 2 == 0 ? CONTROL_SIZES : 0), 0, p.file_size);
 
 		hdr_encode(&p, header);
 		patch(&s, 0, header, sizeof(header));
@@ -209,11 +211,14 @@ struct wrong {
 	const char *name;
 	struct {
 		uint64_t off, value;
-	} words[7];
+	} words[8];
 };
 
 #define WORDS 0x12000u
 #define PAIRS 0x13000u
+#define RECORDS 0x11000u
+#define DATA 0x30000u
+#define ROOT_CELL(i) (ROOTS_OFF + (i)*ROOT_BYTES + ROOT_VALUE)
 #define RUN_WORD(n) (SPAN_RUN + ((uint64_t)(n) << 32))
 
 /* The pool's holder died inside this intent. */
@@ -222,6 +227,21 @@ struct wrong {
 		{STATE_INTENT + 16, count},                                                        \
 	{                                                                                          \
 		STATE_FRONTIER, 13                                                                 \
+	}
+
+/* The holder of stream 0 died between a block and the pointer to it. */
+#define STREAM_DIED(block, cell)                                                                   \
+	{STREAMS_OFF, DEAD}, {STREAMS_OFF + STREAM_INTENT, block},                                 \
+	{                                                                                          \
+		STREAMS_OFF + STREAM_INTENT + 8, cell                                              \
+	}
+
+/* A thread died that had a block in its record. */
+#define RECORD_DIED(i, block, cell)                                                                \
+	{STATE_DIRTY, 1}, {RECORDS + (i)*RECORD_BYTES, DEAD},                                      \
+		{RECORDS + (i)*RECORD_BYTES + RECORD_CELL, cell},                                  \
+	{                                                                                          \
+		RECORDS + (i)*RECORD_BYTES + RECORD_BLOCK, block                                   \
 	}
 
 static const struct wrong wrongs[] = {
@@ -277,6 +297,39 @@ static const struct wrong wrongs[] = {
 	{"pool-died-nothing", {DIED(2, 4, 0)}},
 	{"pool-held-by-us", {{STATE_POOL, UINT64_C(0x0000000300000002)}}},
 	{"pool-dead-same-epoch", {{STATE_POOL, DEAD}, {SLOTS_OFF + 16, 5}}},
+	{"pool-died-giving-kept",
+	 {DIED(2, 3, 3), {STATE_INTENT + 24, ROOT_CELL(0)}, {ROOT_CELL(0), DATA + 3 * 4096}}},
+	{"pool-died-giving-dropped", {DIED(2, 3, 3), {STATE_INTENT + 24, ROOT_CELL(1)}}},
+	{"pool-died-giving-in-data", {DIED(1, 3, 3), {STATE_INTENT + 24, DATA + 16}}},
+	{"pool-died-giving-inside", {DIED(1, 3, 3), {STATE_INTENT + 24, DATA + 3 * 4096 + 8}}},
+	{"pool-died-giving-nowhere", {DIED(1, 3, 3), {STATE_INTENT + 24, UINT64_MAX}}},
+	{"pool-died-giving-no-run", {DIED(2, 0, 1), {STATE_INTENT + 24, ROOT_CELL(1)}}},
+	{"stream-died-kept", {STREAM_DIED(DATA, ROOT_CELL(0))}},
+	{"stream-died-dropped", {STREAM_DIED(DATA, ROOT_CELL(1))}},
+	{"stream-died-in-data", {STREAM_DIED(DATA, DATA + 16), {DATA + 16, BASE + DATA}}},
+	{"stream-died-in-data-other", {STREAM_DIED(DATA, DATA + 16), {DATA + 16, 5}}},
+	{"stream-died-in-record", {STREAM_DIED(DATA, RECORDS + RECORD_BLOCK)}},
+	{"stream-died-wrong-root-field", {STREAM_DIED(DATA, ROOTS_OFF)}},
+	{"stream-died-wrong-record-field", {STREAM_DIED(DATA, RECORDS)}},
+	{"stream-died-unaligned", {STREAM_DIED(DATA, ROOT_CELL(0) + 1)}},
+	{"stream-died-in-metadata", {STREAM_DIED(DATA, WORDS)}},
+	{"stream-died-at-end", {STREAM_DIED(DATA, 262144 - 8)}},
+	{"stream-died-behind-end", {STREAM_DIED(DATA, 262144)}},
+	{"stream-died-block-interior", {STREAM_DIED(DATA + 8, ROOT_CELL(1))}},
+	{"stream-died-block-free", {STREAM_DIED(DATA + 160, ROOT_CELL(1))}},
+	{"stream-died-block-is-run", {STREAM_DIED(DATA + 3 * 4096, ROOT_CELL(1))}},
+	{"stream-died-block-other-stream", {STREAM_DIED(DATA, ROOT_CELL(1)), {WORDS, 0x00010001}}},
+	{"stream-died-block-outside", {STREAM_DIED(UINT64_MAX, ROOT_CELL(1))}},
+	{"record-dead", {RECORD_DIED(0, DATA, ROOT_CELL(1))}},
+	{"record-dead-kept", {RECORD_DIED(0, DATA, ROOT_CELL(0))}},
+	{"record-dead-run", {RECORD_DIED(1, DATA + 3 * 4096, ROOT_CELL(1))}},
+	{"record-dead-in-data", {RECORD_DIED(1, DATA, DATA + 16)}},
+	{"record-dead-empty", {RECORD_DIED(2, 0, ROOT_CELL(1))}},
+	{"record-dead-wild", {RECORD_DIED(63, UINT64_MAX, UINT64_MAX)}},
+	{"record-dead-not-live", {RECORD_DIED(0, DATA + 160, ROOT_CELL(1))}},
+	{"record-abandoned", {RECORD_DIED(0, DATA, ROOT_CELL(1)), {RECORDS, 1}}},
+	{"record-of-us",
+	 {RECORD_DIED(0, DATA, ROOT_CELL(1)), {RECORDS, UINT64_C(0x0000000300000002)}}},
 	{"roots-dead", {{STATE_ROOTS, DEAD}}},
 	{"roots-held-by-us", {{STATE_ROOTS, UINT64_C(0x0000000300000002)}}},
 	{"stream-dead", {{STREAMS_OFF, DEAD}}},
@@ -297,6 +350,59 @@ static const struct wrong wrongs[] = {
 	 {{ROOTS_OFF + ROOT_STATE, UINT64_MAX}, {ROOTS_OFF + 64 + ROOT_STATE, UINT64_MAX - 1}}},
 };
 
+/* More findings than are kept. */
+static void many_findings(struct seed s)
+{
+	struct params p = sound(false);
+	uint8_t header[HDR_BYTES], words[8 * 400];
+	struct geo g;
+
+	p.file_size = 4 << 20;
+	p.streams = 16;
+	FUZZ_CHECK(geo_compute(&p, &g) == QALLOC_OK && g.spans > 400);
+	s = begin(CONTROL_REPAIR | CONTROL_HOLES, 0, p.file_size);
+	hdr_encode(&p, header);
+	memset(words, 0xEE, sizeof(words));
+	patch(&s, 0, header, sizeof(header));
+	patch(&s, g.words_off, words, sizeof(words));
+	write_map(&s, "check-many-findings");
+}
+
+/* Each system call of opening fails once; in the programs, one after the other. */
+static void fault_seeds(struct seed whole)
+{
+	static const uint8_t options[] = {0, OPEN_PATH, OPEN_READONLY, OPEN_VERIFY, OPEN_CREATE};
+	char name[64];
+
+	for (unsigned i = 0; i < 5 * 30; i++) {
+		struct seed s = whole;
+
+		if (options[i / 30] == OPEN_CREATE)
+			s = begin(CONTROL_HOLES, OPEN_CREATE, 0);
+		s.bytes[0] |= (uint8_t)((1 + i % 30 % 15) << 4 | (i % 30 < 15 ? 0 : CONTROL_LATE));
+		s.bytes[1] |= options[i / 30];
+		program(&s, "\xA2\x00\x20", i % 4);
+		snprintf(name, sizeof(name), "fault-%u-%u", i / 30, i % 30);
+		write_seed(&s, "loadmap", name);
+	}
+	for (uint8_t i = 0; i < 8 * 24; i++) {
+		uint8_t bytes[16] = {0xC8 + i % 8, i / 8};
+		struct seed s = whole;
+
+		/* What fails, and then two calls, whatever it was. */
+		memcpy(bytes + 2,
+		       i % 3 == 0   ? "\xA2\xA0\xA4\x40\x03"
+		       : i % 3 == 1 ? "\x00\xA5\x00\x40\x00\x86"
+				    : "\xD0\x01\x00\x20\xD2\x01\x00\x30\xD3\x00\x00\x00",
+		       i % 3 == 2   ? 12
+		       : i % 3 == 1 ? 6
+				    : 5);
+		program(&s, bytes, 14);
+		snprintf(name, sizeof(name), "call-fails-%u", i);
+		write_seed(&s, "loadmap", name);
+	}
+}
+
 void state_seeds(void)
 {
 	static const uint16_t sizes[] = {16, 100, 16, 9000, 2048};
@@ -304,6 +410,7 @@ void state_seeds(void)
 	struct map *m = create(&options);
 	void *first = NULL;
 
+	FUZZ_CHECK(m->geo.records_off == RECORDS && m->geo.data_off == DATA);
 	FUZZ_CHECK(m->geo.words_off == WORDS && m->geo.pairs_off == PAIRS &&
 		   m->geo.span_pairs == 4);
 	for (unsigned i = 0; i < 5; i++) {
@@ -319,8 +426,14 @@ void state_seeds(void)
 	for (size_t i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++) {
 		struct seed s = whole;
 
-		for (unsigned k = 0; k < 7 && wrongs[i].words[k].off != 0; k++)
+		for (unsigned k = 0; k < 8 && wrongs[i].words[k].off != 0; k++)
 			patch_word(&s, wrongs[i].words[k].off, wrongs[i].words[k].value);
 		write_map(&s, wrongs[i].name);
+		if (strstr(wrongs[i].name, "died") != NULL ||
+		    strstr(wrongs[i].name, "record") != NULL)
+			write_published(&s, wrongs[i].name);
 	}
+	write_published(&whole, "publish");
+	many_findings(whole);
+	fault_seeds(whole);
 }

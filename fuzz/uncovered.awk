@@ -25,7 +25,7 @@ function miss(at, kind, source,    i) {
 	left++
 }
 
-/^\/.*:$/ { file = $0; sub(/.*\/src\//, "src/", file); sub(/:$/, "", file) }
+/^\/.*:$/ { ended = 1; file = $0; sub(/.*\/src\//, "src/", file); sub(/:$/, "", file) }
 /^ *[0-9]+\| *[0-9.kMG]*\|/ {
 	line = $0
 	number = line + 0
@@ -35,13 +35,14 @@ function miss(at, kind, source,    i) {
 	sub(/^[^|]*\|/, "", text)
 	sub(/\|.*/, "", count)
 	gsub(/^[ \t]+/, "", text)
-	texts[file, number] = text
-	# A failure's sentence takes several lines: its first says what it is.
-	if (text ~ /^return err_fail|^err_fail|^return params_differ/)
+	# A statement takes several lines: its first says what it is.
+	if (ended)
 		statement = text
-	if (count == "0" && text !~ /^[{}]*$/) {
-		miss(file ":" number, "line", text ~ /^(return|err_fail|if|for|while|[a-z_]+ )/ ? text : statement " " text)
-	}
+	whole = text == statement ? text : statement " ... " text
+	ended = text == "" || text ~ /[;{}:]$/ || text ~ /\*\/$/
+	texts[file, number] = whole
+	if (count == "0" && text !~ /^[{}]*$/)
+		miss(file ":" number, "line", whole)
 }
 /Branch \(.*(True: 0,|False: 0\])/ {
 	match($0, /\([0-9]+:/)

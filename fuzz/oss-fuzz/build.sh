@@ -9,12 +9,8 @@ cd "$(dirname "$0")/../.."
 work=${WORK:-build/oss-fuzz-work}
 mkdir -p "$OUT" "$work"
 language="-std=c11 -D_GNU_SOURCE -Iinclude -pthread -include fuzz/hook.h"
-wrap=-Wl
-for f in now_usec clock_sec wait_word sleep boot_id random pid reserve; do
-	wrap+=,--wrap=os_$f
-done
 objects=()
-for f in src/*.c fuzz/{image,fake,common,rough,model,model_roots,model_world,mutator,engine}.c; do
+for f in src/*.c fuzz/{image,fake,faults,common,arguments,rough,model,model_publish,model_roots,model_world,mutator,engine}.c; do
 	o=$work/$(basename "$f" .c).o
 	# shellcheck disable=SC2086
 	$CC $CFLAGS $language -c "$f" -o "$o"
@@ -25,7 +21,7 @@ for h in header loadmap ops hostile check; do
 	$CC $CFLAGS $language -c "fuzz/fuzz_$h.c" -o "$work/fuzz_$h.o"
 	# The engine may be a C++ library.
 	# shellcheck disable=SC2086
-	${CXX:-$CC} ${CXXFLAGS:-$CFLAGS} "$work/fuzz_$h.o" "${objects[@]}" $LIB_FUZZING_ENGINE "$wrap" \
+	${CXX:-$CC} ${CXXFLAGS:-$CFLAGS} "$work/fuzz_$h.o" "${objects[@]}" $LIB_FUZZING_ENGINE -Wl,@fuzz/wrapped.txt \
 		-pthread -o "$OUT/fuzz_$h"
 	cp fuzz/dictionary.txt "$OUT/fuzz_$h.dict"
 	if command -v zip >/dev/null; then
