@@ -254,7 +254,8 @@ static int count_in_child(const char *path)
 static void after(const char *who)
 {
 	struct world *w = &shared->w;
-	unsigned expected = w->count + (shared->failed ? 0 : op->unknown);
+	unsigned taken = op->unknown + (w->publishes && w->cell_takes);
+	unsigned expected = w->count + (shared->failed ? 0 : taken);
 
 	for (unsigned i = 0; i < w->count; i++) {
 		expected -= w->known[i].moving && !shared->failed;
