@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: MIT
 # The proofs of the core.  `make proofs UNIT=size` is for one unit; proofs/README.md says what is proved.
 
-PROVED = $(CORE) joined
-PAR ?= 2
+# The long ones first, so that both processors are busy to the end.
+PROVED = hdr geo geo_place joined span $(filter-out hdr geo geo_place span,$(CORE))
 SAMPLE ?= 3
 
 # tests/check.mk has a UNIT of its own.
 units = $(if $(filter command,$(origin UNIT)),$(UNIT),$(1))
 
 proofs: deps ## prove the core; UNIT=size for one unit
-	@PAR=$(PAR) proofs/all $(call units,$(PROVED))
+	@JOBS=$(JOBS) proofs/all $(call units,$(PROVED))
 
 proofs-eva: deps ## Eva on the decoder, with any bytes of any length
 	@proofs/eva
 
 proofs-mutants: deps ## break the core mechanically; SAMPLE=n of each unit, or SAMPLE= for all
-	@PAR=$(PAR) SAMPLE=$(SAMPLE) proofs/mutants $(call units,$(CORE))
+	@SAMPLE=$(SAMPLE) proofs/mutants $(call units,$(CORE))
 
 check-eacsl: deps ## run unit tests over the core with its contracts executed
 	@proofs/eacsl
