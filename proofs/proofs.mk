@@ -2,7 +2,7 @@
 # The proofs of the core.  `make proofs UNIT=size` is for one unit; proofs/README.md says what is proved.
 
 # The long ones first, so that both processors are busy to the end.
-PROVED = hdr geo geo_place joined span checked $(filter-out hdr geo geo_place span,$(CORE))
+PROVED = hdr geo geo_place joined span live checked $(filter-out hdr geo geo_place span,$(CORE))
 SAMPLE ?= 3
 
 # tests/check.mk has a UNIT of its own.
