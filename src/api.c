@@ -155,16 +155,14 @@ static void *move(struct map *m, const struct block *old, size_t size)
 	/* What is copied from a page that was lost must not take the place of the old block. */
 	if (map_intact(m) != 0 || heap_free(m, old) != 0) {
 		struct block fresh;
+		struct kept why;
 
 		/* Somebody freed it meanwhile, or it cannot be freed: nothing has changed. */
-		struct failure why = thread_self()->last;
-		int number = errno;
-
+		kept_take(&why);
 		if (block_locate(m, block, &fresh) == QALLOC_OK) {
 			(void)heap_free(m, &fresh);
 		}
-		thread_self()->last = why;
-		errno = number;
+		kept_put_back(&why);
 		return NULL;
 	}
 	return block;

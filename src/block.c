@@ -57,6 +57,51 @@ enum qalloc_err block_locate(struct map *m, const void *address, struct block *b
 	return broken ? QALLOC_ECORRUPT : locate_in(&m->geo, word, b);
 }
 
+int map_peek(struct map *m, uint64_t off, void *buf, size_t len)
+{
+	size_t got = 0;
+	int fd = map_fd(m);
+
+	memset(buf, 0, len);
+	if (fd < 0) {
+		return -1;
+	}
+	return os_read_at(fd, buf, len, off, &got) == 0
+		       ? 0
+		       : err_fail(QALLOC_ESYSTEM, "%s: reading what the dead left: %e", m->path);
+}
+
+int block_peek(struct map *m, uint64_t rel, struct block *b, bool *live)
+{
+	const struct geo *g = &m->geo;
+	uint64_t word = 0, pair[2] = {0, 0};
+
+	memset(b, 0, sizeof(*b));
+	b->rel = rel;
+	b->span = geo_span_at(g, rel);
+	*live = false;
+	if (map_peek(m, g->words_off + b->span * 8, &word, sizeof(word)) != 0) {
+		return -1;
+	}
+	if (!span_word_valid(word, g->streams, g->classes, run_room(g, b->span)) ||
+	    locate_in(g, word, b) != QALLOC_OK) {
+		return 0;
+	}
+	if (b->run) {
+		*live = true;
+		return 0;
+	}
+	uint64_t pairs_off = g->pairs_off + b->span * g->span_pairs * PAIR_BYTES;
+
+	if (map_peek(m, pairs_off + b->item / 64 * PAIR_BYTES, pair, sizeof(pair)) != 0) {
+		return -1;
+	}
+	struct span one = {.pairs = pair, .items = 64};
+
+	*live = span_item_live(&one, b->item % 64);
+	return 0;
+}
+
 /* The same on copies, liveness included. */
 static enum qalloc_err locate_copy(struct scan *s, const void *address, struct block *b)
 {

@@ -25,6 +25,15 @@ struct block {
    reserving says; nothing is recorded. */
 enum qalloc_err block_locate(struct map *m, const void *address, struct block *b);
 
+/*
+ * What begins at `rel`, and whether it is a live block, without touching the mapping: nothing that
+ * is not there comes to be by looking.  0, or -1 with the error recorded.
+ */
+int block_peek(struct map *m, uint64_t rel, struct block *b, bool *live);
+
+/* Bytes of the file; zeros where it has a hole, or ends.  0, or -1 with the error recorded. */
+int map_peek(struct map *m, uint64_t off, void *buf, size_t len);
+
 /* Whether the block was live when looked at. */
 bool block_is_live(const struct map *m, const struct block *b);
 

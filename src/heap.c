@@ -207,8 +207,9 @@ static int take_home(struct map *m, const struct want *w, struct patience *p, ui
 static enum last last_after(struct map *m, const struct want *w, struct patience *p, uint64_t *rel,
 			    enum pool_result pool)
 {
-	struct failure why = thread_self()->last;
-	int number = errno;
+	struct kept why;
+
+	kept_take(&why);
 	enum last last = last_resort(m, w, p, rel);
 
 	if (last == LAST_FREE && pool != POOL_FAILED) {
@@ -218,8 +219,7 @@ static enum last last_after(struct map *m, const struct want *w, struct patience
 		return last;
 	}
 	if (pool == POOL_FAILED) {
-		thread_self()->last = why;
-		errno = number;
+		kept_put_back(&why);
 	} else {
 		full(m, p, geo_block_bytes(&m->geo, w->cls));
 	}
@@ -229,8 +229,9 @@ static enum last last_after(struct map *m, const struct want *w, struct patience
 /* The slow way to a small block: a stream, the pool, the last resort. */
 static int take_slow(struct map *m, const struct want *w, struct patience *p, uint64_t *rel)
 {
-	struct failure before = thread_self()->last;
+	struct kept before;
 
+	kept_take(&before);
 	for (uint32_t i = 0; i < TAKE_TRIES; i++) {
 		enum stream_take took = STREAM_EMPTY;
 		uint32_t stream = 0;
@@ -258,7 +259,7 @@ static int take_slow(struct map *m, const struct want *w, struct patience *p, ui
 				continue;
 			}
 		}
-		thread_self()->last = before;
+		kept_put_back(&before);
 		return 0;
 	}
 	p->busy = true;
@@ -295,13 +296,7 @@ static void *take_small(struct map *m, const struct want *w)
 			return taken(m, rel);
 		}
 	}
-	int saved = errno;
-
-	if (take_slow(m, w, &p, &rel) != 0) {
-		return none(m);
-	}
-	errno = saved;
-	return taken(m, rel);
+	return take_slow(m, w, &p, &rel) == 0 ? taken(m, rel) : none(m);
 }
 
 static void *take_large(struct map *m, uint64_t bytes, uint64_t align, uint64_t cell)

@@ -4,8 +4,6 @@
  */
 #include "intent.h"
 
-#include <string.h>
-
 #include "pool.h"
 #include "reserve.h"
 
@@ -94,7 +92,7 @@ void handover_undo(const struct map *m, const struct handover *h, uint64_t block
 
 static uint64_t *intent_of(const struct map *m, uint32_t stream)
 {
-	return map_word(m, STREAMS_OFF + (uint64_t)stream * STREAM_BYTES + STREAM_INTENT);
+	return map_stream_word(m, stream, STREAM_INTENT);
 }
 
 void intent_begin(struct map *m, uint32_t stream, uint64_t block, uint64_t cell)
@@ -128,119 +126,66 @@ bool intent_take(struct map *m, uint32_t stream, const struct span *s, uint32_t 
 	return taken;
 }
 
-/* Bytes of the file; zeros where it has a hole, or ends. */
-static int peek(struct map *m, uint64_t off, void *buf, size_t len)
-{
-	size_t got = 0;
-	int fd = map_fd(m);
-
-	memset(buf, 0, len);
-	if (fd < 0) {
-		return -1;
-	}
-	return os_read_at(fd, buf, len, off, &got) == 0
-		       ? 0
-		       : err_fail(QALLOC_ESYSTEM, "%s: reading what the dead left: %e", m->path);
-}
-
-int cell_peek(struct map *m, uint64_t cell, uint64_t *block)
+int orphan_peek(struct map *m, uint64_t off, uint64_t cell, struct block *b, bool *orphan)
 {
 	uint64_t value = 0;
 
-	if (peek(m, cell, &value, sizeof(value)) != 0) {
+	*orphan = false;
+	if (!cell_valid(m, cell) || !in_data(m, off)) {
+		return 0;
+	}
+	if (block_peek(m, off - m->geo.data_off, b, orphan) != 0) {
 		return -1;
 	}
-	*block = decode(m, cell, value);
-	return 0;
-}
-
-int block_peek(struct map *m, uint64_t off, uint32_t stream, bool *live)
-{
-	const struct geo *g = &m->geo;
-	uint64_t word = 0, pair[2] = {0, 0};
-
-	*live = false;
-	if (!in_data(m, off)) {
-		return 0;
+	if (*orphan) {
+		if (map_peek(m, cell, &value, sizeof(value)) != 0) {
+			return -1;
+		}
+		*orphan = decode(m, cell, value) != off;
 	}
-	uint64_t rel = off - g->data_off, span = geo_span_at(g, rel);
-
-	if (peek(m, g->words_off + span * 8, &word, sizeof(word)) != 0) {
-		return -1;
-	}
-	if (!span_word_valid(word, g->streams, g->classes, run_room(g, span))) {
-		return 0;
-	}
-	if (span_word_state(word) == SPAN_RUN) {
-		*live = stream == STREAM_ANY && rel == span * g->span_bytes;
-		return 0;
-	}
-	if (span_word_state(word) != SPAN_SMALL ||
-	    (stream != STREAM_ANY && span_word_stream(word) != stream)) {
-		return 0;
-	}
-	uint32_t cls = span_word_class(word);
-	struct place place = geo_place(g, rel, span, cls);
-
-	if (!place.start || place.item >= geo_span_items(g, span, cls)) {
-		return 0;
-	}
-	uint64_t pairs_off = g->pairs_off + span * g->span_pairs * PAIR_BYTES;
-
-	if (peek(m, pairs_off + place.item / 64 * PAIR_BYTES, pair, sizeof(pair)) != 0) {
-		return -1;
-	}
-	*live = ((pair[0] ^ pair[1]) >> place.item % 64 & 1) != 0;
 	return 0;
 }
 
 /* Inside the stream: a live block of it, to which nothing refers.  Its words are there. */
-static int drop_block(struct map *m, uint64_t rel)
+static int drop_block(struct map *m, const struct block *b)
 {
-	bool broken = false;
-	uint64_t span = geo_span_at(&m->geo, rel);
+	uint64_t at = m->geo.data_off + b->rel;
 
-	if (reserve_tables(m, span, 1) != 0) {
+	if (reserve_tables(m, b->span, 1) != 0) {
 		return reserve_fail(m);
 	}
-	uint64_t word = map_word_of(m, span, &broken);
-	uint32_t cls = span_word_class(word);
-	uint64_t at = m->geo.data_off + rel;
+	bool same = shared_load(map_span_word(m, b->span)) == span_word_small(b->stream, b->cls);
 
 	if (map_intact(m) != 0) {
 		return -1;
 	}
-	if (span_word_state(word) != SPAN_SMALL) {
+	if (!same) {
 		return 0;
 	}
-	struct span s = map_span(m, span, cls);
-	struct place place = geo_place(&m->geo, rel, span, cls);
-
-	if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0 &&
-	    pool_wipe(m, at, at + geo_block_bytes(&m->geo, cls)) != 0) {
+	if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0 && pool_wipe(m, at, at + b->bytes) != 0) {
 		return -1;
 	}
-	(void)span_free_local(&s, place.item);
+	struct span s = map_span(m, b->span, b->cls);
+
+	(void)span_free_local(&s, b->item);
 	return 0;
 }
 
 int intent_settle(struct map *m, uint32_t stream)
 {
-	uint64_t block = shared_load(intent_of(m, stream)), referred = 0;
+	uint64_t block = shared_load(intent_of(m, stream));
 	uint64_t cell = shared_load(intent_of(m, stream) + 1);
-	bool live = false;
+	bool orphan = false;
+	struct block b;
 
 	if (block == 0) {
 		return 0;
 	}
-	if (cell_valid(m, cell)) {
-		if (block_peek(m, block, stream, &live) != 0 ||
-		    (live && cell_peek(m, cell, &referred) != 0)) {
-			return -1;
-		}
-		if (live && referred != block && drop_block(m, block - m->geo.data_off) != 0) {
-			return -1;
-		}
+	if (orphan_peek(m, block, cell, &b, &orphan) != 0) {
+		return -1;
+	}
+	if (orphan && !b.run && b.stream == stream && drop_block(m, &b) != 0) {
+		return -1;
 	}
 	intent_end(m, stream);
 	return 0;
@@ -264,13 +209,18 @@ uint64_t record_claim(struct map *m, uint64_t me, uint64_t cell)
 
 void record_release(struct map *m, uint64_t record)
 {
+	cell_set(m, record, 0);
 	own_store(record_word(m, record, RECORD_OWNER), 0);
 }
 
-void record_forget(struct map *m, uint32_t i)
+void intents_forget(struct map *m)
 {
-	cell_set(m, record_at(m, i), 0);
-	record_release(m, record_at(m, i));
+	for (uint32_t stream = 0; stream < m->geo.streams; stream++) {
+		intent_end(m, stream);
+	}
+	for (uint32_t i = 0; i < m->geo.records; i++) {
+		record_release(m, record_at(m, i));
+	}
 }
 
 void record_abandon(struct map *m, uint64_t record)

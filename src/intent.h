@@ -17,6 +17,7 @@
 #ifndef QALLOC_INTENT_H
 #define QALLOC_INTENT_H
 
+#include "block.h"
 #include "map.h"
 
 /* No cell: an ordinary malloc or free. */
@@ -40,14 +41,11 @@ uint64_t cell_get(const struct map *m, uint64_t cell);
 void cell_set(const struct map *m, uint64_t cell, uint64_t block);
 
 /*
- * The same without touching the mapping, for offsets that come from the file: nothing that is
- * not there comes to be by looking.  0, or -1 with the error recorded.
+ * Whether a live block, then in *b, begins at `off` to which the cell does not refer.  Both come from
+ * the file: so the mapping is not touched, and nothing that is not there comes to be by looking.
+ * 0, or -1 with the error recorded.
  */
-int cell_peek(struct map *m, uint64_t cell, uint64_t *block);
-
-/* Whether a live block of this stream, or of any if STREAM_ANY, or a run begins at `off`. */
-#define STREAM_ANY UINT32_MAX
-int block_peek(struct map *m, uint64_t off, uint32_t stream, bool *live);
+int orphan_peek(struct map *m, uint64_t off, uint64_t cell, struct block *b, bool *orphan);
 
 /* Gives the new block to the cell, or the old one back to it. */
 void handover_do(const struct map *m, const struct handover *h);
@@ -68,13 +66,14 @@ int intent_settle(struct map *m, uint32_t stream);
 
 /* A record of the calling thread, for the time of one call; CELL_NONE: all are in use. */
 uint64_t record_claim(struct map *m, uint64_t me, uint64_t cell);
-void record_release(struct map *m, uint64_t record);
-/* Empties any record, whoever had it. */
-void record_forget(struct map *m, uint32_t i);
+void record_release(struct map *m, uint64_t record); /* it names nothing any more */
 /* Leaves what the record names to whoever recovers next. */
 void record_abandon(struct map *m, uint64_t record);
 
 /* Goes through the records of dead threads: claims one at or after *i for `me`. */
 uint64_t record_next_dead(struct map *m, uint64_t me, uint32_t *i, uint64_t *cell);
+
+/* Clears every intent and record, and frees nothing.  Nobody else may be attached. */
+void intents_forget(struct map *m);
 
 #endif

@@ -96,6 +96,12 @@ static inline uint64_t *map_word(const struct map *m, uint64_t off)
 	return (uint64_t *)(uintptr_t)(m->base + off);
 }
 
+/* The words of a stream that begin at `field`. */
+static inline uint64_t *map_stream_word(const struct map *m, uint32_t stream, uint32_t field)
+{
+	return map_word(m, STREAMS_OFF + (uint64_t)stream * STREAM_BYTES + field);
+}
+
 static inline uint64_t *map_span_word(const struct map *m, uint64_t span)
 {
 	return map_word(m, m->geo.words_off + span * 8);

@@ -288,11 +288,11 @@ static int own_descriptor(const struct request *req)
 
 static struct map *open_request(struct request *req)
 {
-	int saved = errno;
-	struct failure before = thread_self()->last;
+	struct kept before;
 	bool refused = false;
 	struct map *m;
 
+	kept_take(&before);
 	if (registry_lock() != 0) {
 		return NULL;
 	}
@@ -307,8 +307,7 @@ static struct map *open_request(struct request *req)
 	registry_unlock();
 	if (m != NULL && asked(req, QALLOC_VERIFY)) {
 		if (qalloc_check(m, NULL, NULL) != 0) {
-			saved = errno;
-			before = thread_self()->last;
+			kept_take(&before);
 			m->refused = refused = true;
 			qalloc_closemap(m);
 			m = NULL;
@@ -318,8 +317,7 @@ static struct map *open_request(struct request *req)
 	}
 	if (m != NULL || refused) {
 		/* Attempts that came before success are nobody's business. */
-		thread_self()->last = before;
-		errno = saved;
+		kept_put_back(&before);
 	}
 	return m;
 }

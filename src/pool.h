@@ -63,6 +63,9 @@ int pool_repair(struct map *m);
 /* Whether a dead holder left it, or something in it. */
 bool pool_is_dead(struct map *m);
 
+/* Keeps a run that was in flight, whatever its cell says.  Nobody else may be attached. */
+void pool_forget(struct map *m);
+
 /* Enters the pool, repairing it if its holder died; FAILED if it stays busy. */
 enum pool_result pool_enter(struct map *m, struct patience *p, struct lock *l);
 

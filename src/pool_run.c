@@ -316,7 +316,8 @@ static int see_tails(struct map *m, uint64_t end)
 /* A whole run that an intent names is kept iff its cell refers to it (intent.h). */
 static int settle(struct map *m, uint64_t first, uint64_t count, uint64_t cell)
 {
-	uint64_t block = 0;
+	bool orphan = false;
+	struct block b;
 
 	switch (run_whole(m, first, count)) {
 	case WHOLE_FAILED:
@@ -329,10 +330,10 @@ static int settle(struct map *m, uint64_t first, uint64_t count, uint64_t cell)
 	if (run_length(map_word(m, m->geo.words_off), m->geo.spans, first) != count) {
 		return 0;
 	}
-	if (cell_peek(m, cell, &block) != 0 || map_intact(m) != 0) {
+	if (orphan_peek(m, run_block(m, first), cell, &b, &orphan) != 0 || map_intact(m) != 0) {
 		return -1;
 	}
-	if (block == run_block(m, first)) {
+	if (!orphan) {
 		return 0;
 	}
 	if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0 && wipe_run(m, first, count) != 0) {
@@ -341,6 +342,11 @@ static int settle(struct map *m, uint64_t first, uint64_t count, uint64_t cell)
 	own_store(map_word(m, STATE_INTENT), INTENT_RUN_FREE);
 	run_free(map_word(m, m->geo.words_off), first, count);
 	return 0;
+}
+
+void pool_forget(struct map *m)
+{
+	own_store(map_word(m, STATE_INTENT) + 3, CELL_NONE);
 }
 
 /*
@@ -358,10 +364,8 @@ int pool_repair(struct map *m)
 
 	if ((op == INTENT_RUN_TAKE || op == INTENT_RUN_FREE) && count > 0 && first < spans &&
 	    count <= spans - first) {
-		if (cell_valid(m, cell) && settle(m, first, count, cell) != 0) {
-			return -1;
-		}
-		if (see_tails(m, first + count) != 0) {
+		if ((cell_valid(m, cell) && settle(m, first, count, cell) != 0) ||
+		    see_tails(m, first + count) != 0) {
 			return -1;
 		}
 		run_repair(map_word(m, m->geo.words_off), spans, op, first, count);

@@ -90,37 +90,33 @@ static int drop_record(struct map *m, uint64_t record, struct patience *p)
 {
 	struct handover h = {.cell = record, .fresh = 0, .record = CELL_NONE};
 	void *address = (void *)(uintptr_t)(m->base + cell_get(m, record));
-	struct failure before = thread_self()->last;
-	int saved = errno;
+	struct kept before;
 	struct block b;
 
+	kept_take(&before);
 	if (block_resolve(m, address, &b) == 0 ? heap_free_from(m, &b, &h, p) != 0
 					       : !names_no_block(qalloc_error())) {
 		record_abandon(m, record);
 		return -1;
 	}
-	cell_set(m, record, 0);
 	record_release(m, record);
-	thread_self()->last = before;
-	errno = saved;
+	kept_put_back(&before);
 	return 0;
 }
 
 /* One record that a dead thread left. */
 static int settle_record(struct map *m, uint64_t record, uint64_t cell, struct patience *p)
 {
-	uint64_t block = cell_get(m, record), referred = 0;
-	bool live = false;
+	bool orphan = false;
+	struct block b;
 
-	if (cell_valid(m, cell) && (block_peek(m, block, STREAM_ANY, &live) != 0 ||
-				    (live && cell_peek(m, cell, &referred) != 0))) {
+	if (orphan_peek(m, cell_get(m, record), cell, &b, &orphan) != 0) {
 		record_abandon(m, record);
 		return -1;
 	}
-	if (live && referred != block) {
+	if (orphan) {
 		return drop_record(m, record, p);
 	}
-	cell_set(m, record, 0);
 	record_release(m, record);
 	return 0;
 }
@@ -176,23 +172,18 @@ int publish_recover(struct map *m)
 
 void publish_forget(struct map *m)
 {
-	for (uint32_t stream = 0; stream < m->geo.streams; stream++) {
-		intent_end(m, stream);
-	}
-	own_store(map_word(m, STATE_INTENT + 24), CELL_NONE);
-	for (uint32_t i = 0; i < m->geo.records; i++) {
-		record_forget(m, i);
-	}
+	intents_forget(m);
+	pool_forget(m);
 }
 
 bool publish_recover_quietly(struct map *m)
 {
-	struct failure before = thread_self()->last;
-	int saved = errno;
+	struct kept before;
+
+	kept_take(&before);
 	int result = publish_recover(m);
 
-	thread_self()->last = before;
-	errno = saved;
+	kept_put_back(&before);
 	return result == 0;
 }
 
@@ -220,8 +211,8 @@ static uint64_t claim(struct map *m, uint64_t cell, struct patience *p)
 static void *move_cell(struct map *m, uint64_t cell, const struct block *old, size_t size)
 {
 	uint64_t bytes = min_u64(old->bytes, size);
-	struct failure why;
 	struct patience p;
+	struct kept why;
 
 	if (!patience_begin(m, &p) || block_reserve(m, old, bytes) != 0) {
 		return NULL;
@@ -245,12 +236,9 @@ static void *move_cell(struct map *m, uint64_t cell, const struct block *old, si
 		return fresh;
 	}
 	/* Nothing has changed, but for the new block. */
-	int number = errno;
-
-	why = thread_self()->last;
+	kept_take(&why);
 	(void)drop_record(m, h.record, &p);
-	thread_self()->last = why;
-	errno = number;
+	kept_put_back(&why);
 	return NULL;
 }
 

@@ -277,15 +277,14 @@ uint64_t root_cell(struct map *m, const char *name, bool create)
 	uint32_t i = root_find(m, name, &r, &empty);
 
 	if (i == QALLOC_ROOTS_MAX && create) {
-		struct failure before = thread_self()->last;
-		int saved = errno;
+		struct kept before;
 
+		kept_take(&before);
 		/* Somebody else may create it first: that is as good. */
 		if (root_change(m, name, &null, 0) != 0 && qalloc_error() != QALLOC_EROOTVALUE) {
 			return CELL_NONE;
 		}
-		thread_self()->last = before;
-		errno = saved;
+		kept_put_back(&before);
 		i = root_find(m, name, &r, &empty);
 	}
 	if (i == ROOTS_UNREADABLE) {

@@ -32,9 +32,7 @@ static struct lock stream_lock(const struct map *m, uint32_t stream)
 
 static uint32_t *stream_cursor(const struct map *m, uint32_t stream, uint32_t cls)
 {
-	uint64_t off = STREAMS_OFF + (uint64_t)stream * STREAM_BYTES + STREAM_CURSORS;
-
-	return (uint32_t *)map_word(m, off) + cls;
+	return (uint32_t *)map_stream_word(m, stream, STREAM_CURSORS) + cls;
 }
 
 static struct home *home_of(const struct map *m)
@@ -85,8 +83,9 @@ bool stream_enter_now(struct map *m, uint32_t stream, uint64_t me)
 
 static bool stream_repair(struct map *m, uint32_t stream, const struct lock *l, struct patience *p)
 {
-	struct failure before = thread_self()->last;
-	int saved = errno;
+	struct kept before;
+
+	kept_take(&before);
 	int result = intent_settle(m, stream);
 
 	if (result != 0) {
@@ -95,8 +94,7 @@ static bool stream_repair(struct map *m, uint32_t stream, const struct lock *l, 
 	} else {
 		hints_forget(m, stream);
 	}
-	thread_self()->last = before;
-	errno = saved;
+	kept_put_back(&before);
 	return result == 0;
 }
 

@@ -4,6 +4,8 @@
  */
 #include "thread.h"
 
+#include <errno.h>
+
 #include "format.h"
 #include "os.h"
 
@@ -41,6 +43,18 @@ struct thread *thread_self(void)
 	struct thread *t = os_thread_get();
 
 	return __builtin_expect(t != NULL, 1) ? t : thread_create();
+}
+
+void kept_take(struct kept *k)
+{
+	k->last = thread_self()->last;
+	k->number = errno;
+}
+
+void kept_put_back(const struct kept *k)
+{
+	thread_self()->last = k->last;
+	errno = k->number;
 }
 
 bool thread_lock(uint32_t *word)

@@ -34,6 +34,14 @@ struct thread {
 	struct failure last;
 };
 
+/* What a caller would see of an attempt that is nobody's business: the failure, and errno. */
+struct kept {
+	struct failure last;
+	int number;
+};
+void kept_take(struct kept *k);
+void kept_put_back(const struct kept *k);
+
 /* The calling thread's; never NULL.  Where memory is refused, threads share one. */
 struct thread *thread_self(void);
 
