@@ -112,6 +112,19 @@ static struct stat stat_of(const char *path)
 	return st;
 }
 
+void write_word(const char *path, uint64_t off, uint64_t value)
+{
+	patch_file(path, off, &value, sizeof(value));
+}
+
+uint64_t read_word(const char *path, uint64_t off)
+{
+	uint64_t value;
+
+	read_file(path, off, &value, sizeof(value));
+	return value;
+}
+
 uint64_t file_size(const char *path)
 {
 	return (uint64_t)stat_of(path).st_size;

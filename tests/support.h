@@ -37,6 +37,8 @@ const char *scratch(const char *name);
 void write_file(const char *path, const void *bytes, size_t len);
 void patch_file(const char *path, uint64_t off, const void *bytes, size_t len);
 void read_file(const char *path, uint64_t off, void *bytes, size_t len); /* all of len */
+void write_word(const char *path, uint64_t off, uint64_t value);         /* 8 bytes */
+uint64_t read_word(const char *path, uint64_t off);
 uint64_t file_size(const char *path);
 uint64_t file_disk_bytes(const char *path);
 bool file_exists(const char *path);

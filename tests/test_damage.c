@@ -56,14 +56,9 @@ static void build(void)
 	assert_whole(map);
 }
 
-static void write_word(uint64_t off, uint64_t value)
-{
-	patch_file(path, off, &value, sizeof(value));
-}
-
 static void write_span(uint64_t span, uint64_t word)
 {
-	write_word(g.words_off + span * 8, word);
+	write_word(path, g.words_off + span * 8, word);
 }
 
 static uint64_t pair_off(uint64_t span, uint64_t pair)
@@ -171,7 +166,7 @@ static void a_free_span_with_live_bits_is_found(void **state)
 {
 	(void)state;
 	build();
-	write_word(pair_off(g.spans - 1, 0), 4);
+	write_word(path, pair_off(g.spans - 1, 0), 4);
 	expect_finding("live bits, and no small blocks", g.spans - 1);
 	build();
 	write_span(small_span, SPAN_FREE);
@@ -183,7 +178,7 @@ static void bits_beyond_the_blocks_of_a_span_are_found(void **state)
 {
 	(void)state;
 	build();
-	write_word(pair_off(small_span, g.span_pairs - 1) + 8, (uint64_t)1 << 63);
+	write_word(path, pair_off(small_span, g.span_pairs - 1) + 8, (uint64_t)1 << 63);
 	expect_finding("beyond", small_span);
 }
 
@@ -193,7 +188,7 @@ static void damaged_roots_are_found_and_not_followed(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
 		build();
-		write_word(ROOTS_OFF + ROOT_VALUE, outside[i]);
+		write_word(path, ROOTS_OFF + ROOT_VALUE, outside[i]);
 		assert_refused(qalloc_getroot(map, "small"), QALLOC_ECORRUPT);
 		assert_ptr_equal(qalloc_getroot(map, "large"), large);
 		expect_finding("outside the data area", 0);
@@ -215,7 +210,7 @@ static void a_frontier_below_what_is_taken_is_found(void **state)
 {
 	(void)state;
 	build();
-	write_word(STATE_FRONTIER, 0);
+	write_word(path, STATE_FRONTIER, 0);
 	expect_finding("never was", large_span + 2);
 }
 
@@ -227,11 +222,11 @@ static void hints_and_marks_may_say_anything(void **state)
 		build();
 		for (uint64_t s = 0; s < STREAMS; s++) {
 			for (uint64_t off = STREAM_CURSORS; off < STREAM_BYTES; off += 8)
-				write_word(STREAMS_OFF + s * STREAM_BYTES + off, values[i]);
+				write_word(path, STREAMS_OFF + s * STREAM_BYTES + off, values[i]);
 		}
-		write_word(STATE_FREE_HINT, values[i]);
-		write_word(STATE_TRIMS, values[i]);
-		write_word(STATE_POOL + LOCK_WAITERS, values[i]);
+		write_word(path, STATE_FREE_HINT, values[i]);
+		write_word(path, STATE_TRIMS, values[i]);
+		write_word(path, STATE_POOL + LOCK_WAITERS, values[i]);
 		assert_whole(map);
 		use_everything();
 		assert_true(is_filled(small, SMALL_SIZE, 1));
@@ -241,7 +236,7 @@ static void hints_and_marks_may_say_anything(void **state)
 		assert_int_equal(qalloc_tryfree(large, map), 0);
 		assert_whole(map);
 		/* Loaded anew, too. */
-		write_word(STATE_DIRTY, values[i]);
+		write_word(path, STATE_DIRTY, values[i]);
 		assert_int_equal(qalloc_cleanup(), 0);
 		map = qalloc_loadmap(path);
 		assert_opened(map);
@@ -266,7 +261,7 @@ static void random_damage_never_ends_the_process(void **state)
 			/* Owners that seem to live would only cost time. */
 			if (off / 0x1000 == 1 || off / 0x10000 == 1)
 				value &= 0xFFFF;
-			write_word(off, value);
+			write_word(path, off, value);
 		}
 		qalloc_check(map, NULL, NULL);
 		use_everything();

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "support.h"
+#include "works.h"
 
 extern char **environ;
 
@@ -27,37 +28,6 @@ static void *dynamic_map(size_t streams)
 	void *map = qalloc_makedynmap((off_t)(8 * MIB), NULL, scratch("map"), streams);
 	assert_opened(map);
 	return map;
-}
-
-/* Allocates, fills, checks and frees; leaves `keep` blocks behind. */
-static int works(void *map, uint64_t seed, unsigned steps, unsigned keep)
-{
-	enum { HELD = 50 };
-	void *blocks[HELD] = {NULL};
-	size_t sizes[HELD] = {0};
-	uint64_t random = seed * 2 + 1;
-	for (unsigned i = 0; i < steps; i++) {
-		size_t k = next_random(&random) % HELD;
-		if (blocks[k] != NULL) {
-			CHECK(is_filled(blocks[k], sizes[k], seed * 1000 + k));
-			CHECK(qalloc_tryfree(blocks[k], map) == 0);
-			blocks[k] = NULL;
-		} else {
-			sizes[k] = next_random(&random) % 1000;
-			blocks[k] = patient_malloc(map, sizes[k]);
-			CHECK(blocks[k] != NULL);
-			fill(blocks[k], sizes[k], seed * 1000 + k);
-		}
-	}
-	for (size_t k = 0; k < HELD; k++) {
-		if (blocks[k] == NULL)
-			continue;
-		CHECK(is_filled(blocks[k], sizes[k], seed * 1000 + k));
-		CHECK(qalloc_tryfree(blocks[k], map) == 0);
-	}
-	while (keep-- > 0)
-		CHECK(patient_malloc(map, 10) != NULL);
-	return 0;
 }
 
 static int works_and_keeps_3(void *map)
@@ -292,36 +262,15 @@ static void a_spawned_program_joins_the_map(void **state)
 
 /* ---- Threads that fork --------------------------------------------------------------- */
 
-struct busy {
-	void *map;
-	int stop, result;
-};
-
-static void *is_busy(void *arg)
-{
-	struct busy *busy = arg;
-	while (__atomic_load_n(&busy->stop, __ATOMIC_ACQUIRE) == 0 && busy->result == 0)
-		busy->result = works(busy->map, 12, 100, 0);
-	return NULL;
-}
-
 static void a_fork_while_other_threads_allocate_leaves_both_sides_usable(void **state)
 {
 	(void)state;
-	pthread_t threads[3];
-	struct busy busy[3];
+	struct busy busy;
 	void *map = dynamic_map(2);
-	for (int i = 0; i < 3; i++) {
-		busy[i] = (struct busy){map, 0, 0};
-		assert_int_equal(pthread_create(&threads[i], NULL, is_busy, &busy[i]), 0);
-	}
+	assert_int_equal(busy_begin(&busy, map), 0);
 	for (int i = 0; i < 40; i++)
 		assert_int_equal(in_child(works_and_keeps_3, map), 0);
-	for (int i = 0; i < 3; i++) {
-		__atomic_store_n(&busy[i].stop, 1, __ATOMIC_RELEASE);
-		pthread_join(threads[i], NULL);
-		assert_int_equal(busy[i].result, 0);
-	}
+	assert_int_equal(busy_end(&busy), 0);
 	assert_int_equal(count_live(map), 120);
 	assert_whole(map);
 }

@@ -45,22 +45,9 @@ static uint64_t offset(const void *address)
 	return (uint64_t)((const char *)address - base);
 }
 
-static void write_word(uint64_t off, uint64_t value)
-{
-	patch_file(path, off, &value, sizeof(value));
-}
-
-static uint64_t read_word(uint64_t off)
-{
-	uint64_t value;
-
-	read_file(path, off, &value, sizeof(value));
-	return value;
-}
-
 static uint64_t span_word(uint64_t span)
 {
-	return read_word(geo.words_off + span * 8);
+	return read_word(path, geo.words_off + span * 8);
 }
 
 /* The stream that a small block is in. */
@@ -73,27 +60,27 @@ static void leave_in_stream(uint64_t stream, uint64_t block, uint64_t cell)
 {
 	uint64_t off = STREAMS_OFF + stream * STREAM_BYTES;
 
-	write_word(off + STREAM_INTENT, block);
-	write_word(off + STREAM_INTENT + 8, cell);
-	write_word(off + STREAM_LOCK + LOCK_OWNER, DEAD);
+	write_word(path, off + STREAM_INTENT, block);
+	write_word(path, off + STREAM_INTENT + 8, cell);
+	write_word(path, off + STREAM_LOCK + LOCK_OWNER, DEAD);
 }
 
 static void leave_in_pool(uint64_t op, uint64_t first, uint64_t count, uint64_t cell)
 {
-	write_word(STATE_INTENT, op);
-	write_word(STATE_INTENT + 8, first);
-	write_word(STATE_INTENT + 16, count);
-	write_word(STATE_INTENT + 24, cell);
-	write_word(STATE_POOL + LOCK_OWNER, DEAD);
+	write_word(path, STATE_INTENT, op);
+	write_word(path, STATE_INTENT + 8, first);
+	write_word(path, STATE_INTENT + 16, count);
+	write_word(path, STATE_INTENT + 24, cell);
+	write_word(path, STATE_POOL + LOCK_OWNER, DEAD);
 }
 
 static void leave_record(uint64_t i, uint64_t owner, uint64_t cell, uint64_t block)
 {
 	uint64_t off = geo.records_off + i * RECORD_BYTES;
 
-	write_word(off + RECORD_CELL, cell);
-	write_word(off + RECORD_BLOCK, block);
-	write_word(off + RECORD_OWNER, owner);
+	write_word(path, off + RECORD_CELL, cell);
+	write_word(path, off + RECORD_BLOCK, block);
+	write_word(path, off + RECORD_OWNER, owner);
 }
 
 static bool is_live(void *map, const void *block)
@@ -118,8 +105,8 @@ static void the_block_of_an_intent_is_kept_iff_its_cell_refers_to_it(void **stat
 	assert_true(is_live(map, block));
 	assert_true(is_filled(block, 100, 3));
 	assert_ptr_equal(*cell, block);
-	assert_int_equal(read_word(STREAMS_OFF + stream * STREAM_BYTES + STREAM_INTENT), 0);
-	assert_int_equal(read_word(STREAMS_OFF + stream * STREAM_BYTES), 0);
+	assert_int_equal(read_word(path, STREAMS_OFF + stream * STREAM_BYTES + STREAM_INTENT), 0);
+	assert_int_equal(read_word(path, STREAMS_OFF + stream * STREAM_BYTES), 0);
 
 	*cell = NULL;
 	leave_in_stream(stream, offset(block), offset(cell));
@@ -144,7 +131,7 @@ static void whoever_takes_the_stream_settles_first(void **state)
 	(void)state;
 	leave_in_stream(stream_of(block), offset(block), offset(cell));
 	for (uint64_t s = 0; s < STREAMS; s++)
-		write_word(STREAMS_OFF + s * STREAM_BYTES + STREAM_LOCK + LOCK_OWNER, DEAD);
+		write_word(path, STREAMS_OFF + s * STREAM_BYTES + STREAM_LOCK + LOCK_OWNER, DEAD);
 	void *other = qalloc_malloc_to(map, 100, cell);
 
 	assert_non_null(other);
@@ -160,7 +147,7 @@ static void a_root_can_be_the_cell(void **state)
 	uint64_t cell = ROOTS_OFF + ROOT_VALUE;
 
 	(void)state;
-	assert_int_equal(read_word(cell), offset(block));
+	assert_int_equal(read_word(path, cell), offset(block));
 	leave_in_stream(stream_of(block), offset(block), cell);
 	assert_int_equal(qalloc_recover(map), 0);
 	assert_true(is_live(map, block));
@@ -189,13 +176,14 @@ static void settled_between_two_opens(bool closes_first)
 	leave_record(17, DEAD, offset(cell), offset(moved));
 	if (closes_first) {
 		/* As if the last user had died. */
-		write_word(STATE_DIRTY, 1);
+		write_word(path, STATE_DIRTY, 1);
 	} else {
 		assert_int_equal(qalloc_closemap(map), 0);
-		assert_int_equal(read_word(STATE_DIRTY), 0);
-		assert_int_equal(read_word(STREAMS_OFF + stream * STREAM_BYTES + STREAM_INTENT), 0);
-		assert_int_equal(read_word(STATE_INTENT), 0);
-		assert_int_equal(read_word(geo.records_off + 17 * RECORD_BYTES), 0);
+		assert_int_equal(read_word(path, STATE_DIRTY), 0);
+		assert_int_equal(
+			read_word(path, STREAMS_OFF + stream * STREAM_BYTES + STREAM_INTENT), 0);
+		assert_int_equal(read_word(path, STATE_INTENT), 0);
+		assert_int_equal(read_word(path, geo.records_off + 17 * RECORD_BYTES), 0);
 	}
 	map = qalloc_loadmap(path);
 	assert_opened(map);
@@ -241,7 +229,7 @@ static void looking_costs_no_disk_space(void **state)
 		leave_in_stream(i, block, block + 64);
 		leave_record(i % geo.records, DEAD, block + 128, block);
 	}
-	write_word(STATE_DIRTY, 1);
+	write_word(path, STATE_DIRTY, 1);
 	uint64_t before = file_disk_bytes(path);
 
 	map = qalloc_loadmap(path);
@@ -286,8 +274,9 @@ static void intents_of_any_bytes_free_nothing_they_do_not_name(void **state)
 	for (size_t i = 0; i < sizeof(torn) / sizeof(torn[0]); i++) {
 		leave_in_stream(torn[i].stream, torn[i].block, torn[i].cell);
 		assert_int_equal(qalloc_recover(map), 0);
-		assert_int_equal(
-			read_word(STREAMS_OFF + torn[i].stream * STREAM_BYTES + STREAM_INTENT), 0);
+		assert_int_equal(read_word(path, STREAMS_OFF + torn[i].stream * STREAM_BYTES +
+							 STREAM_INTENT),
+				 0);
 		assert_int_equal(count_live(map), 3);
 		assert_non_null(qalloc_malloc_to(map, 100, cell));
 		assert_int_equal(qalloc_free_from(map, cell), 0);
@@ -368,7 +357,7 @@ static void a_hole_in_the_words_does_not_stop_the_repair(void **state)
 
 	assert_int_equal(qalloc_closemap(map), 0);
 	for (uint64_t off = geo.words_off + first * 8; off < hole; off += 8)
-		write_word(off, 0);
+		write_word(path, off, 0);
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
 	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)hole, GRANULE) != 0) {
@@ -377,7 +366,7 @@ static void a_hole_in_the_words_does_not_stop_the_repair(void **state)
 	}
 	close(fd);
 	leave_in_pool(INTENT_RUN_FREE, first, count, 0);
-	write_word(STATE_DIRTY, 1);
+	write_word(path, STATE_DIRTY, 1);
 	map = qalloc_loadmap(path);
 	assert_opened(map);
 	assert_whole(map);
@@ -401,7 +390,7 @@ static void the_block_of_a_record_is_kept_iff_its_cell_refers_to_it(void **state
 		leave_record(record, owners[i % 2], offset(cell), offset(block));
 		assert_int_equal(qalloc_recover(map), 0);
 		assert_true(is_live(map, block));
-		assert_int_equal(read_word(geo.records_off + record * RECORD_BYTES), 0);
+		assert_int_equal(read_word(path, geo.records_off + record * RECORD_BYTES), 0);
 		*cell = NULL;
 		leave_record(record, owners[i % 2], offset(cell), offset(block));
 		assert_int_equal(qalloc_recover(map), 0);
@@ -438,7 +427,7 @@ static void records_of_any_bytes_free_nothing_they_do_not_name(void **state)
 		assert_int_equal(errno, 77);
 		assert_int_equal(qalloc_error(), QALLOC_ESIZE);
 		assert_int_equal(count_live(map), 3);
-		assert_int_equal(read_word(geo.records_off + i * RECORD_BYTES), 0);
+		assert_int_equal(read_word(path, geo.records_off + i * RECORD_BYTES), 0);
 	}
 }
 

@@ -43,18 +43,6 @@ static struct geo geometry(void)
 	return g;
 }
 
-static void write_word(uint64_t off, uint64_t value)
-{
-	patch_file(path, off, &value, sizeof(value));
-}
-
-static uint64_t read_word(uint64_t off)
-{
-	uint64_t value;
-	read_file(path, off, &value, sizeof(value));
-	return value;
-}
-
 static uint64_t owner_word(uint32_t epoch, uint64_t slot, uint64_t thread)
 {
 	return (uint64_t)epoch << 32 | slot << OWNER_THREAD_BITS | thread;
@@ -63,7 +51,7 @@ static uint64_t owner_word(uint32_t epoch, uint64_t slot, uint64_t thread)
 static void write_all_streams(uint64_t owner)
 {
 	for (uint64_t s = 0; s < STREAMS; s++)
-		write_word(STREAMS_OFF + s * STREAM_BYTES + STREAM_LOCK + LOCK_OWNER, owner);
+		write_word(path, STREAMS_OFF + s * STREAM_BYTES + STREAM_LOCK + LOCK_OWNER, owner);
 }
 
 /* ---- Locks of the dead --------------------------------------------------------- */
@@ -99,10 +87,10 @@ static void the_pool_of_the_dead_is_taken_over(void **state)
 	(void)state;
 	void *map = dynamic_map();
 	for (size_t i = 0; i < sizeof(dead) / sizeof(dead[0]); i++) {
-		write_word(STATE_POOL, owner_word(dead[i].epoch, dead[i].slot, 7));
+		write_word(path, STATE_POOL, owner_word(dead[i].epoch, dead[i].slot, 7));
 		void *block = qalloc_malloc(map, 100000);
 		assert_non_null(block);
-		write_word(STATE_POOL, owner_word(dead[i].epoch, dead[i].slot, 7));
+		write_word(path, STATE_POOL, owner_word(dead[i].epoch, dead[i].slot, 7));
 		assert_int_equal(qalloc_tryfree(block, map), 0);
 		assert_whole(map);
 	}
@@ -113,7 +101,7 @@ static void the_roots_of_the_dead_are_taken_over(void **state)
 	(void)state;
 	void *map = dynamic_map();
 	for (size_t i = 0; i < sizeof(dead) / sizeof(dead[0]); i++) {
-		write_word(STATE_ROOTS, owner_word(dead[i].epoch, dead[i].slot, 7));
+		write_word(path, STATE_ROOTS, owner_word(dead[i].epoch, dead[i].slot, 7));
 		assert_int_equal(qalloc_setroot(map, "root", NULL), 0);
 	}
 }
@@ -134,17 +122,18 @@ static void work_that_the_dead_began_in_the_pool_is_undone(void **state)
 		for (uint64_t tails = 0; tails < LENGTH; tails++) {
 			/* TAIL is written from the end and the head last; freed from the head. */
 			for (uint64_t i = 0; i < tails; i++)
-				write_word(g.words_off + 8 * (first + LENGTH - 1 - i), SPAN_TAIL);
-			write_word(STATE_FRONTIER, first + LENGTH);
-			write_word(STATE_INTENT + 8, first);
-			write_word(STATE_INTENT + 16, LENGTH);
-			write_word(STATE_INTENT, op);
-			write_word(STATE_POOL, owner_word(1, 500, 7));
+				write_word(path, g.words_off + 8 * (first + LENGTH - 1 - i),
+					   SPAN_TAIL);
+			write_word(path, STATE_FRONTIER, first + LENGTH);
+			write_word(path, STATE_INTENT + 8, first);
+			write_word(path, STATE_INTENT + 16, LENGTH);
+			write_word(path, STATE_INTENT, op);
+			write_word(path, STATE_POOL, owner_word(1, 500, 7));
 			/* Only who needs the pool repairs it; a look is enough if it finds fault. */
 			assert_whole(map);
 			assert_int_equal(count_live(map), 1);
 			assert_int_equal(qalloc_tryfree(qalloc_malloc(map, 100000), map), 0);
-			assert_int_equal(read_word(STATE_INTENT), INTENT_NONE);
+			assert_int_equal(read_word(path, STATE_INTENT), INTENT_NONE);
 			void *rest = qalloc_malloc(map, info_of(map).largest_free);
 			assert_non_null(rest);
 			assert_int_equal(qalloc_tryfree(rest, map), 0);
@@ -169,10 +158,10 @@ static void an_intent_that_makes_no_sense_costs_nothing(void **state)
 	for (size_t op = 0; op < 7; op++) {
 		for (size_t first = 0; first < 7; first++) {
 			for (size_t count = 0; count < 7; count++) {
-				write_word(STATE_INTENT, odd[op]);
-				write_word(STATE_INTENT + 8, odd[first]);
-				write_word(STATE_INTENT + 16, odd[count]);
-				write_word(STATE_POOL, owner_word(1, 500, 7));
+				write_word(path, STATE_INTENT, odd[op]);
+				write_word(path, STATE_INTENT + 8, odd[first]);
+				write_word(path, STATE_INTENT + 16, odd[count]);
+				write_word(path, STATE_POOL, owner_word(1, 500, 7));
 				void *block = qalloc_malloc(map, 100000);
 				assert_non_null(block);
 				assert_int_equal(qalloc_tryfree(block, map), 0);
@@ -207,7 +196,7 @@ static uint64_t start_holder(struct holder *h, pid_t *pid)
 	*pid = start_child(attaches_and_stays, h);
 	while (__atomic_load_n(&h->words[0], __ATOMIC_ACQUIRE) == 0)
 		sched_yield();
-	return owner_word((uint32_t)read_word(SLOTS_OFF + SLOT_BYTES + SLOT_EPOCH), 1, 9);
+	return owner_word((uint32_t)read_word(path, SLOTS_OFF + SLOT_BYTES + SLOT_EPOCH), 1, 9);
 }
 
 static void end_holder(struct holder *h, pid_t pid)
@@ -229,13 +218,13 @@ static void who_lives_keeps_what_he_holds_and_nobody_waits_for_ever(void **state
 
 	write_all_streams(living);
 	assert_refused(qalloc_malloc(h.map, 100), QALLOC_EBUSY);
-	assert_int_equal(read_word(STREAMS_OFF), living);
+	assert_int_equal(read_word(path, STREAMS_OFF), living);
 	/* A free does not need the stream. */
 	assert_int_equal(qalloc_tryfree(small, h.map), 0);
-	write_word(STATE_POOL, living);
+	write_word(path, STATE_POOL, living);
 	assert_refused(qalloc_malloc(h.map, 100000), QALLOC_EBUSY);
 	assert_fails(qalloc_tryfree(large, h.map), QALLOC_EBUSY);
-	write_word(STATE_ROOTS, living);
+	write_word(path, STATE_ROOTS, living);
 	assert_fails(qalloc_setroot(h.map, "root", NULL), QALLOC_EBUSY);
 	assert_fails(qalloc_casroot(h.map, "root", NULL, NULL), QALLOC_EBUSY);
 	assert_fails(qalloc_delroot(h.map, "here"), QALLOC_EBUSY);
@@ -260,14 +249,14 @@ static void a_stopped_holder_of_one_stream_costs_that_stream_only(void **state)
 	uint64_t living = start_holder(&h, &pid);
 	for (uint64_t s = 0; s < STREAMS; s++) {
 		write_all_streams(0);
-		write_word(STREAMS_OFF + s * STREAM_BYTES, living);
+		write_word(path, STREAMS_OFF + s * STREAM_BYTES, living);
 		for (int i = 0; i < 50; i++) {
 			void *block = qalloc_malloc(h.map, 100);
 			assert_non_null(block);
 			if (i % 2 == 0)
 				assert_int_equal(qalloc_tryfree(block, h.map), 0);
 		}
-		assert_int_equal(read_word(STREAMS_OFF + s * STREAM_BYTES), living);
+		assert_int_equal(read_word(path, STREAMS_OFF + s * STREAM_BYTES), living);
 	}
 	end_holder(&h, pid);
 	assert_int_equal(count_live(h.map), 25 * STREAMS);

@@ -175,10 +175,19 @@ static void prepare_cell(struct world *w, void *map)
 	w->cell_takes = true;
 }
 
-static void give_cell(struct world *w)
+/* The cell refers to the subject, of which the call disposes. */
+static void give_subject(struct world *w)
 {
-	move_last(w);
 	*w->cell = w->cell_old = subject;
+	w->cell_takes = false;
+	w->cell_gives = true;
+}
+
+/* ... or which it moves. */
+static void move_subject(struct world *w)
+{
+	w->cell_gives = false;
+	w->cell_takes = w->content_moves = true;
 }
 
 static void prepare_cell_full(struct world *w, void *map)
@@ -202,58 +211,46 @@ static void prepare_cell_small(struct world *w, void *map)
 {
 	prepare_cell(w, map);
 	prepare_own(w, map);
-	give_cell(w);
-	w->cell_takes = false;
-	w->cell_gives = true;
+	give_subject(w);
 }
 
 static void prepare_cell_remote(struct world *w, void *map)
 {
 	prepare_cell(w, map);
 	move(w, 1);
-	*w->cell = w->cell_old = subject;
-	w->cell_takes = false;
-	w->cell_gives = true;
+	give_subject(w);
 }
 
 static void prepare_cell_last(struct world *w, void *map)
 {
 	prepare_cell(w, map);
 	prepare_last_of_span(w, map);
-	move(w, w->count - 2);
-	*w->cell = w->cell_old = subject;
-	w->cell_takes = false;
-	w->cell_gives = true;
+	give_subject(w);
 }
 
 static void prepare_cell_run(struct world *w, void *map)
 {
 	prepare_cell(w, map);
 	prepare_run(w, map);
-	give_cell(w);
-	w->cell_takes = false;
-	w->cell_gives = true;
+	give_subject(w);
 }
 
 static void prepare_move_small(struct world *w, void *map)
 {
 	prepare_cell_small(w, map);
-	w->cell_gives = false;
-	w->cell_takes = w->content_moves = true;
+	move_subject(w);
 }
 
 static void prepare_move_remote(struct world *w, void *map)
 {
 	prepare_cell_remote(w, map);
-	w->cell_gives = false;
-	w->cell_takes = w->content_moves = true;
+	move_subject(w);
 }
 
 static void prepare_move_run(struct world *w, void *map)
 {
 	prepare_cell_run(w, map);
-	w->cell_gives = false;
-	w->cell_takes = w->content_moves = true;
+	move_subject(w);
 }
 
 static void prepare_cell_root(struct world *w, void *map)

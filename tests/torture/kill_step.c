@@ -23,17 +23,11 @@
 #include "../../src/format.h"
 #include "kill_ops.h"
 #include "look.h"
+#include "state.h"
 #include "step.h"
 
 #define STATES_MAX 400u
 #define STEPS_MAX 2000000u
-
-struct state {
-	uint64_t hash;
-	uint64_t step; /* at which it was first seen */
-	size_t size;
-	uint8_t *bytes;
-};
 
 struct job {
 	const struct op *op;
@@ -53,7 +47,6 @@ static uint64_t total_steps, total_states, total_kills;
 static void state_add(struct job *j)
 {
 	uint64_t hash = look_hash(&j->look);
-	struct stat st;
 
 	for (unsigned i = 0; i < j->count; i++) {
 		if (j->states[i].hash == hash) {
@@ -64,91 +57,9 @@ static void state_add(struct job *j)
 		broken("more distinct states than there is room for");
 	}
 	struct state *s = &j->states[j->count++];
-	int fd = open(j->w->path, O_RDONLY | O_CLOEXEC);
 
 	*s = (struct state){.hash = hash, .step = j->steps};
-	if (fd < 0) {
-		return; /* No file yet. */
-	}
-	if (fstat(fd, &st) != 0 || (s->bytes = malloc((size_t)st.st_size + 1)) == NULL) {
-		broken("copying");
-	}
-	s->size = (size_t)st.st_size;
-	if (pread(fd, s->bytes, s->size, 0) != (ssize_t)s->size) {
-		broken("copying");
-	}
-	close(fd);
-}
-
-/* Pages of zeros become holes, as they mostly were. */
-static void state_write(const struct state *s, const char *path)
-{
-	static const uint8_t zeros[4096];
-	int fd = -1;
-
-	(void)unlink(path);
-	if (s->bytes == NULL) {
-		return;
-	}
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 || ftruncate(fd, (off_t)s->size) != 0) {
-		broken(path);
-	}
-	for (size_t off = 0; off < s->size; off += sizeof(zeros)) {
-		size_t len = s->size - off < sizeof(zeros) ? s->size - off : sizeof(zeros);
-
-		if (memcmp(s->bytes + off, zeros, len) != 0 &&
-		    pwrite(fd, s->bytes + off, len, (off_t)off) != (ssize_t)len) {
-			broken(path);
-		}
-	}
-	close(fd);
-}
-
-static bool lock_held(const struct state *s, uint64_t off)
-{
-	uint64_t owner = 0;
-
-	if (off + 8 <= s->size) {
-		memcpy(&owner, s->bytes + off, sizeof(owner));
-	}
-	return owner != 0;
-}
-
-/* Geometry of so small a map: behind the streams, at the next page. */
-static uint64_t records_off(enum base base)
-{
-	uint32_t streams = base == BASE_ONE ? 1 : 3;
-
-	return (STREAMS_OFF + streams * STREAM_BYTES + 4095) / 4096 * 4096;
-}
-
-static bool is_complete(const struct state *s)
-{
-	return s->size >= HDR_BYTES && memcmp(s->bytes, HDR_MAGIC_DONE, 8) == 0;
-}
-
-static bool needs_heir(const struct state *s, enum base base)
-{
-	uint32_t streams = base == BASE_ONE ? 1 : 3;
-
-	if (!is_complete(s)) {
-		return s->bytes != NULL;
-	}
-	if (lock_held(s, STATE_POOL) || lock_held(s, STATE_ROOTS)) {
-		return true;
-	}
-	for (uint32_t i = 0; i < 8; i++) {
-		if (lock_held(s, records_off(base) + i * RECORD_BYTES)) {
-			return true;
-		}
-	}
-	for (uint32_t i = 0; i < streams; i++) {
-		if (lock_held(s, STREAMS_OFF + i * STREAM_BYTES)) {
-			return true;
-		}
-	}
-	return false;
+	state_read(s, j->w->path);
 }
 
 /* ---- Victims and neighbours -------------------------------------------------- */
@@ -276,18 +187,8 @@ static void world_begin(struct job *j)
 	(void)unlink(path);
 	if (j->template_path != NULL) {
 		struct state s = {.bytes = NULL};
-		struct stat st;
-		int fd = open(j->template_path, O_RDONLY | O_CLOEXEC);
 
-		if (fd < 0 || fstat(fd, &st) != 0) {
-			return; /* The file is absent in the template. */
-		}
-		s.size = (size_t)st.st_size;
-		s.bytes = malloc(s.size + 1);
-		if (s.bytes == NULL || read(fd, s.bytes, s.size) != (ssize_t)s.size) {
-			broken(j->template_path);
-		}
-		close(fd);
+		state_read(&s, j->template_path);
 		state_write(&s, path);
 		free(s.bytes);
 	}
@@ -397,18 +298,6 @@ static bool wants_complete(const struct op *op)
 	return (op->flags & OP_OPENS) == 0 || (op->flags & OP_DIRTY) != 0;
 }
 
-/* Who opens a map that was not closed repairs it at once; here it is to be found by and by. */
-static void mark_clean(const char *path)
-{
-	uint64_t clean = 0;
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || pwrite(fd, &clean, sizeof(clean), STATE_DIRTY) != sizeof(clean)) {
-		broken(path);
-	}
-	close(fd);
-}
-
 /* The maps that this victim left, for heirs; returns how many. */
 static unsigned inherit(const struct job *dead, struct job *heir)
 {
@@ -423,19 +312,19 @@ static unsigned inherit(const struct job *dead, struct job *heir)
 	for (unsigned i = 0; i < dead->count; i++) {
 		const struct state *s = &dead->states[i];
 
-		if (!needs_heir(s, dead->w->base)) {
+		if (!state_needs_heir(s, dead->w->base)) {
 			continue;
 		}
 		maps++;
 		for (unsigned n = 0; n < heir_ops_count; n++) {
-			if (wants_complete(&heir_ops[n]) != is_complete(s)) {
+			if (wants_complete(&heir_ops[n]) != state_is_complete(s)) {
 				continue;
 			}
 			*left = *dead->w;
 			left->inherited = true;
 			state_write(s, path);
-			if ((heir_ops[n].flags & OP_DIRTY) == 0 && is_complete(s)) {
-				mark_clean(path);
+			if ((heir_ops[n].flags & OP_DIRTY) == 0 && state_is_complete(s)) {
+				state_mark_clean(path);
 			}
 			heir->op = &heir_ops[n];
 			heir->template = left;

@@ -23,21 +23,15 @@ static void look_add(struct look *l, uint64_t off, uint64_t len)
 
 void look_begin(struct look *l, const struct world *w, bool opens)
 {
-	struct params p = {.file_size = MAP_BYTES, .base = (uint64_t)(uintptr_t)MAP_BASE};
 	struct geo g;
 
-	p.kind = w->base == BASE_STATIC ? QALLOC_STATIC : QALLOC_DYNAMIC;
-	p.item_size = w->base == BASE_STATIC ? ITEM_BYTES : 0;
-	p.streams = w->base == BASE_ONE ? 1 : 3;
-	if (geo_compute(&p, &g) != QALLOC_OK) {
-		broken("geometry");
-	}
+	base_geometry(w->base, &g);
 	memset(l, 0, sizeof(*l));
 	look_add(l, 0, HDR_BYTES);
 	look_add(l, STATE_OFF, 256);
 	look_add(l, ROOTS_OFF, 8 * ROOT_BYTES);
 	look_add(l, SLOTS_OFF, 8 * SLOT_BYTES);
-	look_add(l, STREAMS_OFF, p.streams * STREAM_BYTES);
+	look_add(l, STREAMS_OFF, g.streams * STREAM_BYTES);
 	look_add(l, g.words_off, g.spans * 8);
 	look_add(l, g.pairs_off, g.spans * g.span_pairs * PAIR_BYTES);
 	look_add(l, g.records_off, 8 * RECORD_BYTES);

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../src/geo.h"
 #include "../support.h"
 
 #define PRINTED_MAX 20u
@@ -214,6 +215,18 @@ void *world_open(const struct world *w, const char *path)
 		o.flags |= QALLOC_ZERO_ON_FREE;
 	}
 	return qalloc_openmap(path, &o);
+}
+
+void base_geometry(enum base base, struct geo *g)
+{
+	struct params p = {.file_size = MAP_BYTES, .base = (uint64_t)(uintptr_t)MAP_BASE};
+
+	p.kind = base == BASE_STATIC ? QALLOC_STATIC : QALLOC_DYNAMIC;
+	p.item_size = base == BASE_STATIC ? ITEM_BYTES : 0;
+	p.streams = base == BASE_ONE ? 1 : 3;
+	if (geo_compute(&p, g) != QALLOC_OK) {
+		broken("geometry");
+	}
 }
 
 void *world_take(struct world *w, void *map, size_t size)

@@ -80,7 +80,7 @@ struct world {
 	bool publishes;
 	void **cell; /* NULL: the root "published" */
 	void *cell_old;
-	bool cell_takes; /* a new block may be there */
+	bool cell_takes;  /* a new block may be there */
 	bool cell_gives;  /* NULL may be there */
 	void *cell_stale; /* may be there, and is not live */
 	struct known known[KNOWN_MAX];
@@ -90,6 +90,9 @@ void *shared_memory(size_t bytes);
 
 /* Opens the map that the world describes, or makes it if the file is absent or empty. */
 void *world_open(const struct world *w, const char *path);
+
+struct geo;
+void base_geometry(enum base base, struct geo *g);
 
 /* Builds the file of a base, and lists its blocks.  In a child, because it opens the map. */
 void world_build(struct world *w, enum base base, const char *path);

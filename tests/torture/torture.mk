@@ -4,7 +4,7 @@
 
 TORTURE = kill_step sys_fail disk_full hostile signal_step stopped interleave
 TORTURE_SECONDS ?= 3600
-TORTURE_SHARED = torture inspect step kill_ops look points interleave_pairs \
+TORTURE_SHARED = torture inspect step kill_ops look state points interleave_pairs \
 	interleave_judge
 
 build/plain/libtorture.a: $(TORTURE_SHARED:%=build/plain/tests/torture/%.o)
@@ -29,7 +29,7 @@ storm-dynamic = build/plain/storm --processes 3 --threads 4 --kills --seconds $(
 storm-static = build/plain/storm --processes 4 --threads 2 --kills --static \
 	--seconds $(STORM_OTHER_SECONDS)
 storm-asan = build/asan/storm --processes 2 --threads 4 --kills --seconds $(STORM_OTHER_SECONDS)
-storm-tsan = build/tsan/storm --processes 2 --threads 4 --seconds $(STORM_OTHER_SECONDS)
+storm-tsan = build/tsan/storm --processes 1 --threads 8 --seconds $(STORM_OTHER_SECONDS)
 storm-publish = build/plain/storm_publish --processes 3 --threads 3 --stop \
 	--seconds $(STORM_OTHER_SECONDS)
 STORMS = storm-dynamic storm-static storm-asan storm-tsan storm-publish
