@@ -10,7 +10,7 @@ CLANG ?= clang
 JOBS ?= 2
 
 # The rooms of src/: the proved core, the operating system, and the shell between them.
-CORE = crc hdr geo geo_place geo_size size span run check
+CORE = crc hdr geo geo_place geo_size size span run check check_root
 OS = os_file os_memory os_signal os_thread
 SHELL_ROOM = api attach block create err guard heap intent load lock open pool pool_run publish registry reserve \
 	roots scan stream sweep thread trim verify walk

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The checker over a whole map: clean if and only if rules 1 to 4 of check.h hold of all its
- * words and pairs.  Never compiled into the library, where verify.c makes the same calls, but
- * leaves out stretches of zeros: for those check_gap() stands.
+ * words and pairs, no span beyond the frontier is taken, and the roots are whole.  Never compiled
+ * into the library, where verify.c makes the same calls and comparison, but leaves out
+ * stretches of zeros: for those check_gap() stands.
  */
 #include "../src/check.h"
 #include "../src/run.h"
@@ -58,4 +59,55 @@ bool check_map(const struct geo *g, const uint64_t *words, const uint64_t *const
 	/*@ assert over: c.tails == 0; */
 	/*@ assert heads: heads_whole(words, g->spans); */
 	return check_gap(&c) == CHECK_CLEAN;
+}
+
+/* Rule 5: what is behind the last span that is taken tells of all. */
+/*@ requires words: \valid_read(words + (0 .. spans - 1)) && spans < 0x100000000;
+    terminates \true;
+    assigns \nothing;
+    ensures iff: \result <==> never_taken(words, frontier, spans); */
+bool check_frontier(const uint64_t *words, uint64_t spans, uint64_t frontier)
+{
+	uint64_t taken = 0;
+
+	/*@ loop invariant bound: taken <= k <= spans;
+	    loop invariant behind: never_taken(words, taken, k);
+	    loop invariant last: taken > 0 ==> words[taken - 1] != SPAN_FREE;
+	    loop assigns k, taken;
+	    loop variant spans - k; */
+	for (uint64_t k = 0; k < spans; k++) {
+		if (own_load(&words[k]) != SPAN_FREE)
+			taken = k + 1;
+	}
+	return taken <= frontier;
+}
+
+/* Every entry by itself, and so all of them. */
+/*@ requires mem: \valid_read(g) && \valid_read(table + (0 .. ROOTS_BYTES - 1));
+    terminates \true;
+    assigns \nothing;
+    ensures clean: \result ==> roots_whole(g, table);
+    ensures found: !\result ==> !roots_whole(g, table); */
+bool check_roots(const struct geo *g, const uint8_t *table)
+{
+	/*@ loop invariant bound: 0 <= k <= QALLOC_ROOTS_MAX;
+	    loop invariant clean: \forall integer i; 0 <= i < k ==> root_clean(g, table, i);
+	    loop assigns k;
+	    loop variant QALLOC_ROOTS_MAX - k; */
+	for (uint32_t k = 0; k < QALLOC_ROOTS_MAX; k++) {
+		if (check_root(g, table, k) != CHECK_CLEAN) {
+			/*@ assert broken: !root_first(table, k) ==> !names_apart(table); */
+			return false;
+		}
+	}
+	/*@ assert first: \forall integer j; 0 <= j < QALLOC_ROOTS_MAX && published(table, j) ==>
+	      root_first(table, j); */
+	/*@ assert below: \forall integer i, j; 0 <= i < j < QALLOC_ROOTS_MAX &&
+	      published(table, i) && published(table, j) ==>
+	      !same_name(root_at(table, i), root_at(table, j)); */
+	/*@ assert above: \forall integer i, j; 0 <= j < i < QALLOC_ROOTS_MAX &&
+	      published(table, i) && published(table, j) ==>
+	      !same_name(root_at(table, i), root_at(table, j)); */
+	/*@ assert apart: names_apart(table); */
+	return true;
 }

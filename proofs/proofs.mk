@@ -2,7 +2,7 @@
 # The proofs of the core.  `make proofs UNIT=size` is for one unit; proofs/README.md says what is proved.
 
 # The long ones first, so that both processors are busy to the end.
-PROVED = hdr geo geo_place joined span live checked $(filter-out hdr geo geo_place span,$(CORE))
+PROVED = hdr geo geo_place live span joined check $(filter-out hdr geo geo_place span check,$(CORE)) checked
 SAMPLE ?= 3
 
 # tests/check.mk has a UNIT of its own.
@@ -15,7 +15,7 @@ proofs-eva: deps ## Eva on the decoder, with any bytes of any length
 	@proofs/eva
 
 proofs-mutants: deps ## break the core mechanically; SAMPLE=n of each unit, or SAMPLE= for all
-	@SAMPLE=$(SAMPLE) proofs/mutants $(call units,$(CORE))
+	@JOBS=$(JOBS) SAMPLE=$(SAMPLE) proofs/mutants $(call units,$(CORE))
 
 check-eacsl: deps ## run unit tests over the core with its contracts executed
 	@proofs/eacsl

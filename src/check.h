@@ -9,6 +9,10 @@
  *  3. a FREE, RUN or TAIL span has own == rem in every pair: it was free before it became part
  *     of a run, and will be free again;
  *  4. a SMALL span has own == rem in every bit that is not one of its blocks.
+ * The roots are whole iff, for each published entry:
+ *  1. its name has 1 to 47 bytes that are not NUL, and all behind them are NUL;
+ *  2. its value is 0 or an offset in the data area;
+ *  3. no published entry before it has the same name.
  */
 #ifndef QALLOC_CHECK_H
 #define QALLOC_CHECK_H
@@ -28,7 +32,10 @@ enum check_finding {
 	CHECK_TAIL_ORPHAN, /* TAIL that belongs to no run */
 	CHECK_RUN_BROKEN,  /* a run's tail is not TAIL */
 	CHECK_FREE_LIVE,   /* a span without small blocks has live bits */
-	CHECK_BITS_BEYOND  /* live bits beyond the span's blocks */
+	CHECK_BITS_BEYOND, /* live bits beyond the span's blocks */
+	CHECK_ROOT_NAME,   /* not 1 to 47 bytes padded with NUL */
+	CHECK_ROOT_VALUE,  /* not 0, and outside the data area */
+	CHECK_ROOT_TWICE   /* an earlier root has the same name */
 };
 
 struct check {
@@ -69,5 +76,18 @@ enum check_finding check_span(struct check *c, const struct geo *g, uint64_t ind
     ensures none: c->tails == 0;
     ensures finding: \result == (\old(c->tails) > 0 ? CHECK_RUN_BROKEN : CHECK_CLEAN); */
 enum check_finding check_gap(struct check *c);
+
+/* Root `index` in the table of all: the first rule that it breaks. */
+/*@ requires mem: \valid_read(g) && \valid_read(table + (0 .. ROOTS_BYTES - 1));
+    requires root: index < QALLOC_ROOTS_MAX;
+    terminates \true;
+    assigns \nothing;
+    ensures clean: \result == CHECK_CLEAN <==> root_clean(g, table, index);
+    ensures name: \result == CHECK_ROOT_NAME <==>
+      published(table, index) && !name_whole(root_at(table, index));
+    ensures value: \result == CHECK_ROOT_VALUE ==> !root_value_ok(g, root_at(table, index));
+    ensures twice: \result == CHECK_ROOT_TWICE ==> !root_first(table, index);
+    ensures finding: \result == CHECK_CLEAN || CHECK_ROOT_NAME <= \result <= CHECK_ROOT_TWICE; */
+enum check_finding check_root(const struct geo *g, const uint8_t *table, uint32_t index);
 
 #endif

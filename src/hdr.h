@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "format.h"
+#include "le.h"
 
 /* What a map was created with: all that is ever believed of a file. */
 struct params {

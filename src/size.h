@@ -25,7 +25,8 @@
     terminates \true;
     exits \false;
     assigns \nothing;
-    ensures value: \result == class_size(cls); */
+    ensures value: \result == class_size(cls);
+    ensures aligned: \result % 16 == 0; */
 uint32_t class_bytes(uint32_t cls);
 
 /* The smallest class that holds `bytes`, CLASS_NONE above CLASS_BYTES_MAX.  0 bytes: class 0. */
@@ -34,7 +35,8 @@ uint32_t class_bytes(uint32_t cls);
     assigns \nothing;
     ensures none: bytes > CLASS_BYTES_MAX ==> \result == CLASS_NONE;
     ensures some: bytes <= CLASS_BYTES_MAX ==> \result < CLASS_COUNT;
-    ensures smallest: bytes <= CLASS_BYTES_MAX ==> smallest_class(\result, bytes); */
+    ensures smallest: bytes <= CLASS_BYTES_MAX ==> smallest_class(\result, bytes);
+    ensures waste: bytes <= CLASS_BYTES_MAX ==> little_waste(\result, bytes); */
 uint32_t class_of(uint64_t bytes);
 
 /* How many classes a map with such spans uses: those of at most half a span. */

@@ -63,6 +63,9 @@ static const char *const finding_texts[] = {
 	[CHECK_RUN_BROKEN] = "the run before it is shorter than its head says",
 	[CHECK_FREE_LIVE] = "live bits, and no small blocks",
 	[CHECK_BITS_BEYOND] = "live bits beyond the blocks of the span",
+	[CHECK_ROOT_NAME] = "its name is not a string padded with zeros",
+	[CHECK_ROOT_VALUE] = "its value is outside the data area",
+	[CHECK_ROOT_TWICE] = "another root has the same name",
 };
 
 /* Orphans that fill the end of the intent's range are what a repair frees.  Others are findings. */
@@ -138,22 +141,9 @@ static int verify_spans(struct verify *v)
 	return s.failed ? -1 : 0;
 }
 
-static bool name_is_whole(const char *name)
-{
-	size_t length = strnlen(name, ROOT_VALUE);
-
-	for (size_t i = length; i < ROOT_VALUE; i++) {
-		if (name[i] != '\0') {
-			return false;
-		}
-	}
-	return length > 0 && length < ROOT_VALUE;
-}
-
-/* The roots: names padded with zeros, each one once; values NULL or in the data area. */
 static int verify_roots(struct verify *v)
 {
-	char table[QALLOC_ROOTS_MAX][ROOT_BYTES];
+	uint8_t table[QALLOC_ROOTS_MAX * ROOT_BYTES];
 	size_t got = 0;
 	int fd = map_fd(v->m);
 
@@ -165,25 +155,10 @@ static int verify_roots(struct verify *v)
 		return err_fail(QALLOC_ESYSTEM, "%s: reading the roots: %e", v->m->path);
 	}
 	for (uint32_t i = 0; i < QALLOC_ROOTS_MAX; i++) {
-		uint64_t value, state, other;
+		enum check_finding finding = check_root(&v->m->geo, table, i);
 
-		memcpy(&value, table[i] + ROOT_VALUE, sizeof(value));
-		memcpy(&state, table[i] + ROOT_STATE, sizeof(state));
-		if ((state & 1) == 0) {
-			continue;
-		}
-		if (!name_is_whole(table[i])) {
-			found(v, "its name is not a string padded with zeros", "root", i);
-			continue;
-		}
-		if (value != 0 && (value < v->m->geo.data_off || value >= v->m->geo.data_end)) {
-			found(v, "its value is outside the data area", "root", i);
-		}
-		for (uint32_t j = 0; j < i; j++) {
-			memcpy(&other, table[j] + ROOT_STATE, sizeof(other));
-			if ((other & 1) != 0 && memcmp(table[i], table[j], ROOT_VALUE) == 0) {
-				found(v, "another root has the same name", "root", i);
-			}
+		if (finding != CHECK_CLEAN) {
+			found(v, finding_texts[finding], "root", i);
 		}
 	}
 	return 0;

@@ -5,7 +5,7 @@
 TEST_SECONDS ?= 240
 STORM_SECONDS ?= 60
 
-UNIT = test_addr test_alloc test_api test_cancel test_check test_churn test_contended \
+UNIT = test_addr test_alloc test_api test_cancel test_check test_check_root test_churn test_contended \
 	test_create test_crowd test_daemon test_damage test_exec test_files test_fork test_geo \
 	test_guard test_hdr test_header test_limits test_lost test_misuse test_network test_open \
 	test_os_file test_os_lock test_os_memory test_os_thread test_params test_publish \
