@@ -138,29 +138,33 @@ void qalloc_dynfree(void *block, dynmapinfo_t *map)
 	qalloc_free(block, map);
 }
 
-/* The new block is complete before the old one is freed: a kill leaves one or both. */
+/*
+ * The new block is complete before the old one is freed: a kill leaves one or both.  All within
+ * the patience of one call.
+ */
 static void *move(struct map *m, const struct block *old, size_t size)
 {
 	uint64_t bytes = min_u64(old->bytes, size);
+	struct patience p;
 
-	if (block_reserve(m, old, bytes) != 0) {
+	if (block_reserve(m, old, bytes) != 0 || !patience_begin(m, &p)) {
 		return NULL;
 	}
-	void *block = heap_take(m, size, 1, CELL_NONE);
+	void *block = heap_take_within(m, &p, size, CELL_NONE);
 
 	if (block == NULL) {
 		return NULL;
 	}
 	memcpy(block, map_address(m, old->rel), bytes);
 	/* What is copied from a page that was lost must not take the place of the old block. */
-	if (map_intact(m) != 0 || heap_free(m, old) != 0) {
+	if (map_intact(m) != 0 || heap_free_within(m, &p, old) != 0) {
 		struct block fresh;
 		struct kept why;
 
 		/* Somebody freed it meanwhile, or it cannot be freed: nothing has changed. */
 		kept_take(&why);
 		if (block_locate(m, block, &fresh) == QALLOC_OK) {
-			(void)heap_free(m, &fresh);
+			(void)heap_free_within(m, &p, &fresh);
 		}
 		kept_put_back(&why);
 		return NULL;

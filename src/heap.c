@@ -278,17 +278,12 @@ static void *none(const struct map *m)
 	return NULL;
 }
 
-static void *take_small(struct map *m, const struct want *w)
+static inline void *take_small(struct map *m, struct patience *p, const struct want *w)
 {
-	struct patience p;
 	uint64_t rel = 0;
-
-	if (!patience_begin(m, &p)) {
-		return NULL;
-	}
 	uint32_t home = stream_home(m);
 
-	if (__builtin_expect(stream_enter_now(m, home, p.me), 1)) {
+	if (__builtin_expect(stream_enter_now(m, home, p->me), 1)) {
 		enum stream_take took = stream_take(m, home, w->cls, w->cell, &rel);
 
 		stream_leave(m, home);
@@ -296,23 +291,19 @@ static void *take_small(struct map *m, const struct want *w)
 			return taken(m, rel);
 		}
 	}
-	return take_slow(m, w, &p, &rel) == 0 ? taken(m, rel) : none(m);
+	return take_slow(m, w, p, &rel) == 0 ? taken(m, rel) : none(m);
 }
 
-static void *take_large(struct map *m, uint64_t bytes, uint64_t align, uint64_t cell)
+static void *take_large(struct map *m, struct patience *p, uint64_t bytes, uint64_t align,
+			uint64_t cell)
 {
-	struct patience p;
 	uint64_t count = bytes / m->geo.span_bytes + (bytes % m->geo.span_bytes != 0);
 	int saved = errno;
-
-	if (!patience_begin(m, &p)) {
-		return NULL;
-	}
 	bool again = true;
 
 	for (uint32_t i = 0; i < LAST_TRIES; i++) {
 		uint64_t first = 0, rel = 0;
-		enum pool_result result = pool_take_run(m, &p, count, align, cell, &first);
+		enum pool_result result = pool_take_run(m, p, count, align, cell, &first);
 
 		if (result == POOL_FAILED) {
 			return none(m);
@@ -322,14 +313,14 @@ static void *take_large(struct map *m, uint64_t bytes, uint64_t align, uint64_t 
 			return taken(m, first * m->geo.span_bytes);
 		}
 		/* Spans may come back between that look at the pool and the sweep. */
-		bool released = last_resort(m, NULL, &p, &rel) == LAST_RELEASED;
+		bool released = last_resort(m, NULL, p, &rel) == LAST_RELEASED;
 
 		if (!released && !again) {
 			break;
 		}
 		again = released;
 	}
-	full(m, &p, bytes);
+	full(m, p, bytes);
 	return none(m);
 }
 
@@ -341,7 +332,8 @@ static void *too_large(const struct map *m, uint64_t size, uint64_t most)
 	return NULL;
 }
 
-void *heap_take(struct map *m, uint64_t bytes, uint64_t align, uint64_t cell)
+static inline void *take(struct map *m, struct patience *p, uint64_t bytes, uint64_t align,
+			 uint64_t cell)
 {
 	uint64_t most = m->geo.items != 0 ? m->geo.item_bytes : m->geo.data_end - m->geo.data_off;
 	struct want w = {.cls = 0, .align = align < 16 ? 8 : align, .cell = cell};
@@ -350,13 +342,25 @@ void *heap_take(struct map *m, uint64_t bytes, uint64_t align, uint64_t cell)
 		return too_large(m, bytes, most);
 	}
 	if (m->geo.items != 0) {
-		return take_small(m, &w);
+		return take_small(m, p, &w);
 	}
 	w.cls = align <= 16 ? class_of(bytes) : class_aligned(bytes, align, m->geo.classes);
 	if (w.cls >= m->geo.classes) {
-		return take_large(m, bytes == 0 ? 1 : bytes, align, cell);
+		return take_large(m, p, bytes == 0 ? 1 : bytes, align, cell);
 	}
-	return take_small(m, &w);
+	return take_small(m, p, &w);
+}
+
+void *heap_take(struct map *m, uint64_t bytes, uint64_t align, uint64_t cell)
+{
+	struct patience p;
+
+	return patience_begin(m, &p) ? take(m, &p, bytes, align, cell) : NULL;
+}
+
+void *heap_take_within(struct map *m, struct patience *p, uint64_t bytes, uint64_t cell)
+{
+	return take(m, p, bytes, 1, cell);
 }
 
 static int given(const struct map *m, int result)
@@ -394,15 +398,10 @@ static int free_remote(struct map *m, const struct block *b)
 	}
 }
 
-int heap_free(struct map *m, const struct block *b)
+static inline int free_block(struct map *m, struct patience *p, const struct block *b)
 {
-	struct patience p;
-
-	if (!patience_begin(m, &p)) {
-		return -1;
-	}
 	if (b->run) {
-		return given(m, pool_free_run(m, &p, b->span, NULL));
+		return given(m, pool_free_run(m, p, b->span, NULL));
 	}
 	if ((m->flags & MAP_FLAG_ZERO_ON_FREE) != 0) {
 		/* Before it is free: a kill at any point leaves no old bytes in a free block. */
@@ -411,13 +410,25 @@ int heap_free(struct map *m, const struct block *b)
 		}
 		memset(map_address(m, b->rel), 0, b->bytes);
 	}
-	if (b->stream == stream_home(m) && stream_enter_now(m, b->stream, p.me)) {
+	if (b->stream == stream_home(m) && stream_enter_now(m, b->stream, p->me)) {
 		bool freed = stream_free(m, b->stream, b->cls, b->span, b->item);
 
 		stream_leave(m, b->stream);
 		return freed ? map_intact(m) : not_live(m, b);
 	}
 	return free_remote(m, b);
+}
+
+int heap_free(struct map *m, const struct block *b)
+{
+	struct patience p;
+
+	return patience_begin(m, &p) ? free_block(m, &p, b) : -1;
+}
+
+int heap_free_within(struct map *m, struct patience *p, const struct block *b)
+{
+	return free_block(m, p, b);
 }
 
 /* Inside the stream. */

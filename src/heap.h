@@ -21,6 +21,10 @@ void *heap_take(struct map *m, uint64_t bytes, uint64_t align, uint64_t cell);
 /* Frees a located block.  0, or -1 with the error recorded. */
 int heap_free(struct map *m, const struct block *b);
 
+/* The same two for a call that does both: they wait no longer than `p` lasts. */
+void *heap_take_within(struct map *m, struct patience *p, uint64_t bytes, uint64_t cell);
+int heap_free_within(struct map *m, struct patience *p, const struct block *b);
+
 /*
  * The same for a block that is handed over; waits for its stream as long as `p` lasts.  -1: nothing
  * has changed, unless a page was lost.

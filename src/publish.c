@@ -137,37 +137,40 @@ static int recover_records(struct map *m, struct patience *p)
 	return result;
 }
 
-int publish_recover(struct map *m)
+static int recover_within(struct map *m, struct patience *p)
 {
-	struct patience p;
 	struct lock l;
 	int result = 0;
 
-	if (!patience_begin(m, &p)) {
-		return -1;
-	}
 	for (uint32_t stream = 0; stream < m->geo.streams; stream++) {
 		if (!stream_is_dead(m, stream)) {
 			continue;
 		}
-		if (stream_enter(m, stream, &p)) {
+		if (stream_enter(m, stream, p)) {
 			stream_leave(m, stream);
 		} else if (stream_is_dead(m, stream)) {
-			result = p.no_space ? err_fail(QALLOC_ENOSPACE,
-						       "%s: stream %u: the disk is full", m->path,
-						       (uint64_t)stream)
-					    : err_fail(QALLOC_EBUSY, "%s: stream %u: not now",
-						       m->path, (uint64_t)stream);
+			result = p->no_space ? err_fail(QALLOC_ENOSPACE,
+							"%s: stream %u: the disk is full", m->path,
+							(uint64_t)stream)
+					     : err_fail(QALLOC_EBUSY, "%s: stream %u: not now",
+							m->path, (uint64_t)stream);
 		}
 	}
 	if (pool_is_dead(m)) {
-		if (pool_enter(m, &p, &l) == POOL_OK) {
+		if (pool_enter(m, p, &l) == POOL_OK) {
 			lock_leave(&l);
 		} else {
 			result = -1;
 		}
 	}
-	return recover_records(m, &p) != 0 ? -1 : result;
+	return recover_records(m, p) != 0 ? -1 : result;
+}
+
+int publish_recover(struct map *m)
+{
+	struct patience p;
+
+	return patience_begin(m, &p) ? recover_within(m, &p) : -1;
 }
 
 void publish_forget(struct map *m)
@@ -193,13 +196,22 @@ static uint64_t claim(struct map *m, uint64_t cell, struct patience *p)
 	uint64_t record = record_claim(m, p->me, cell);
 
 	if (record == CELL_NONE) {
-		(void)publish_recover_quietly(m);
+		struct kept before;
+
+		kept_take(&before);
+		(void)recover_within(m, p);
+		kept_put_back(&before);
 		record = record_claim(m, p->me, cell);
 	}
 	while (record == CELL_NONE && p->usec > 0) {
+		uint64_t start = os_now_usec();
+
 		os_sleep(NAP_USEC);
-		p->usec -= (uint32_t)min_u64(NAP_USEC, p->usec);
 		record = record_claim(m, p->me, cell);
+		/* A nap may last longer than it should; and this must end whatever the clock says. */
+		uint64_t took = os_now_usec() - start;
+
+		p->usec -= (uint32_t)min_u64(took > NAP_USEC ? took : NAP_USEC, p->usec);
 	}
 	if (record == CELL_NONE) {
 		err_fail(QALLOC_EBUSY, "%s: all %u thread records are in use", m->path,
@@ -222,7 +234,7 @@ static void *move_cell(struct map *m, uint64_t cell, const struct block *old, si
 	if (h.record == CELL_NONE) {
 		return NULL;
 	}
-	void *fresh = heap_take(m, size, 1, h.record);
+	void *fresh = heap_take_within(m, &p, size, h.record);
 
 	if (fresh == NULL) {
 		record_release(m, h.record);

@@ -8,7 +8,7 @@ STORM_SECONDS ?= 60
 UNIT = test_addr test_alloc test_api test_cancel test_check test_check_root test_churn test_contended \
 	test_create test_crowd test_daemon test_damage test_exec test_files test_fork test_geo \
 	test_guard test_hdr test_header test_limits test_lost test_misuse test_network test_open \
-	test_os_file test_os_lock test_os_memory test_os_thread test_params test_publish \
+	test_os_file test_os_lock test_os_memory test_os_thread test_params test_patience test_publish \
 	test_recover test_reopen test_replaced test_roots test_run test_size test_space test_span test_static \
 	test_sweep test_takeover test_thread test_threads
 THREADED = test_alloc test_fork test_os_thread test_publish test_span test_static test_thread \
