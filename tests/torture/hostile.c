@@ -389,7 +389,8 @@ int main(int argc, char **argv)
 		 0) == MAP_FAILED) {
 		broken("the guard");
 	}
-	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+	const char *word = campaign_argument(0);
+	uint64_t seed = word != NULL ? strtoull(word, NULL, 10) : 1;
 	uint64_t rounds = campaign_long() ? 20 : 1;
 
 	for (uint64_t i = 0; i < rounds; i++) {

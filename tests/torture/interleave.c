@@ -2,13 +2,15 @@
 /*
  * Two processes, one instruction at a time.
  *
- *  - Every schedule "A up to a point, B up to a point, A to its end, B to its end" is run, and
- *    with it every one of two switches; the points of B are found anew for each point of A.
- *    The short form stops a pair when its time is over, and says "some" instead of "all".
+ *  - Every schedule "one up to a point, the other up to a point, the one to its end, the other
+ *    to its end" is run, whichever of the two is the one: that is every schedule of up to two
+ *    switches.  The points of the other are found anew for each point of the one.
  *  - Points are the instructions that touch a word of the metadata which both touch and one
  *    changes, and system calls that others can see.  A switch elsewhere gives the same run as one
  *    at the next point, since what lies between commutes with all that the other does.
- *    Both footprints are what was seen when either ran first.
+ *  - What both touch is not only what they touch alone: each is recorded behind every point of
+ *    the other as well, until that adds no more words.
+ *  - The short form stops a pair when its time is over, and says "some" instead of "all".
  *  - Who comes to wait for the other has no points beyond: there the other goes on.
  *  - Stepping shows every order of instructions, but not the order in which stores become
  *    visible: proofs/model is about that.
@@ -36,9 +38,18 @@
 #define BLOCKED_USEC 15000u
 #define END_USEC 20000000u
 #define SHORT_USEC 90000000u
+/* What one pair may take. */
+#define SHORT_PAIR_USEC 1000000u
+#define LONG_PAIR_USEC 900000000u
 /* A lock spins 200 times before it asks whether its holder lives. */
 #define LOOKS_ALIVE 12u
 #define LOOKS_DEAD 600u
+
+/* Of all pairs; shared. */
+static struct {
+	uint64_t start;
+	unsigned offset, whole, partly, states;
+} * totals;
 
 static struct shared *shared;
 static const struct pair *pair;
@@ -46,12 +57,22 @@ static struct world *template;
 static char template_file[400];
 static struct point holder_dies;
 
-/* What each side does alone and after the other, and B where A stands still. */
+/* What each side does alone, and in all that was seen; and what was recorded last. */
 static struct trail solo[2], foot[2], here;
+
+/* A point of the one who is first, and what the other does from there on. */
+struct branch {
+	bool explored;
+	struct point *point;
+	unsigned count;
+};
+static struct branch branches[2][POINTS_MAX];
 
 /* Of the pair. */
 static struct {
+	unsigned first; /* who: 0 or 1 */
 	unsigned schedules, lost;
+	unsigned points[2]; /* of each alone, that matter */
 	uint64_t deadline;
 } run;
 
@@ -214,18 +235,25 @@ static bool wait_for(pid_t *victim, uint64_t usec)
 
 /* ---- Schedules --------------------------------------------------------------------- */
 
-/* Both stand still somewhere: A to its end unless it waits for B, then B, then A. */
+static const struct act *act_of(unsigned side)
+{
+	return side == 0 ? &pair->a : &pair->b;
+}
+
+/* Both stand still somewhere: the first to its end unless it waits, then the other, then it. */
 static void finish(struct set *s, const char *who)
 {
-	if (s->victim[0] != 0) {
-		(void)ptrace(PTRACE_CONT, s->victim[0], NULL, NULL);
-	}
-	bool ended = wait_for(&s->victim[0], BLOCKED_USEC);
+	pid_t *first = &s->victim[run.first], *other = &s->victim[1 - run.first];
 
-	if (s->victim[1] != 0) {
-		(void)ptrace(PTRACE_CONT, s->victim[1], NULL, NULL);
+	if (*first != 0) {
+		(void)ptrace(PTRACE_CONT, *first, NULL, NULL);
 	}
-	if (!wait_for(&s->victim[1], END_USEC) || (!ended && !wait_for(&s->victim[0], END_USEC))) {
+	bool ended = wait_for(first, BLOCKED_USEC);
+
+	if (*other != 0) {
+		(void)ptrace(PTRACE_CONT, *other, NULL, NULL);
+	}
+	if (!wait_for(other, END_USEC) || (!ended && !wait_for(first, END_USEC))) {
 		finding("%s: it does not end", who);
 	}
 	end(s);
@@ -246,26 +274,46 @@ static const char *name_of(unsigned a, unsigned b)
 {
 	static char who[200];
 
-	snprintf(who, sizeof(who), "%s up to %u, %s up to %u", pair->a.name, a, pair->b.name, b);
+	snprintf(who, sizeof(who), "%s up to %u, %s up to %u", act_of(run.first)->name, a,
+		 act_of(1 - run.first)->name, b);
 	return who;
 }
 
-/* A stands at its point; B goes on alone, and what it does is the trail `here`. */
+/* Also for a victim that is gone: then it did nothing. */
+static void record_further(const struct set *s, unsigned side)
+{
+	memset(&here, 0, sizeof(here));
+	if (s->victim[side] != 0) {
+		record(s->victim[side], &shared->sides[side], &here);
+		trail_merge(&foot[side], &here);
+	}
+}
+
+/* The first stands at its point; the other goes on alone, and then the first. */
 static void explore(unsigned a, const struct point *p)
 {
 	struct set s = begin();
+	struct branch *b = &branches[run.first][a];
 
-	go_to(&s, 0, p);
-	record(s.victim[1], &shared->sides[1], &here);
-	finish(&s, name_of(a, here.count));
+	go_to(&s, run.first, p);
+	record_further(&s, 1 - run.first);
+	b->explored = true;
+	b->count = here.count;
+	b->point = malloc((here.count + 1) * sizeof(here.point[0]));
+	if (b->point == NULL) {
+		broken("malloc");
+	}
+	memcpy(b->point, here.point, here.count * sizeof(here.point[0]));
+	record_further(&s, run.first);
+	finish(&s, name_of(a, b->count));
 }
 
 static void schedule(unsigned a, const struct point *pa, unsigned b, const struct point *pb)
 {
 	struct set s = begin();
 
-	go_to(&s, 0, pa);
-	go_to(&s, 1, pb);
+	go_to(&s, run.first, pa);
+	go_to(&s, 1 - run.first, pb);
 	finish(&s, name_of(a, b));
 }
 
@@ -288,28 +336,25 @@ static bool is_same(const struct point *p, const struct point *q)
 }
 
 /* In the middle of a spin, or of a loop that reads a file: its first and last turns stand for it. */
-static bool repeats(const struct trail *t, unsigned i)
+static bool repeats(const struct point *p, unsigned count, unsigned i)
 {
-	const struct point *p = &t->point[i];
-	unsigned turn = (p->what & POINT_CALL) != 0 ? 2 : 1;
+	unsigned turn = (p[i].what & POINT_CALL) != 0 ? 2 : 1;
 
-	return i >= turn && i + turn < t->count && is_same(p, p - turn) && is_same(p, p + turn);
+	return i >= turn && i + turn < count && is_same(&p[i], &p[i - turn]) &&
+	       is_same(&p[i], &p[i + turn]);
 }
 
-/* Keeps the points that matter; how many there were. */
-static unsigned keep_those_that_matter(struct trail *t)
+/* Which of the points matter; how many. */
+static unsigned those_that_matter(const struct point *p, unsigned count, unsigned *which)
 {
-	static struct point kept[POINTS_MAX];
-	unsigned all = t->count, count = 0;
+	unsigned n = 0;
 
-	for (unsigned i = 0; i < all; i++) {
-		if (matters(&t->point[i]) && !repeats(t, i)) {
-			kept[count++] = t->point[i];
+	for (unsigned i = 0; i < count; i++) {
+		if (matters(&p[i]) && !repeats(p, count, i)) {
+			which[n++] = i;
 		}
 	}
-	memcpy(t->point, kept, count * sizeof(kept[0]));
-	t->count = count;
-	return all;
+	return n;
 }
 
 static bool time_is_over(void)
@@ -336,29 +381,86 @@ static unsigned spread(unsigned i, unsigned n)
 	return (unsigned)((uint64_t)i * stride % n);
 }
 
+/* Each point that matters is explored.  Whether any was. */
+static bool explore_some(uint64_t until)
+{
+	static unsigned which[POINTS_MAX];
+	const struct trail *t = &solo[run.first];
+	unsigned n = those_that_matter(t->point, t->count, which);
+	bool any = false;
+
+	run.points[run.first] = n;
+	for (unsigned i = 0; i < n && now_usec() < until; i++) {
+		unsigned a = which[spread(i, n)];
+
+		if (!branches[run.first][a].explored) {
+			explore(a, &t->point[a]);
+			any = true;
+		}
+	}
+	return any;
+}
+
+/* Until what both touch is known. */
+static bool explore_all(void)
+{
+	uint64_t now = now_usec(), half = now + (run.deadline - now) / 2;
+	bool any = true;
+
+	while (any && now_usec() < half) {
+		any = false;
+		for (run.first = 0; run.first < 2; run.first++) {
+			any = explore_some(half) || any;
+		}
+	}
+	return !any;
+}
+
+/* The schedules of one branch.  False: some are left out. */
+static bool run_branch(unsigned a)
+{
+	static unsigned which[POINTS_MAX];
+	const struct branch *b = &branches[run.first][a];
+	unsigned n = those_that_matter(b->point, b->count, which);
+	/* A long pair gets several points of the first in its time, a short one all of both. */
+	unsigned share = campaign_long() ? UINT32_MAX : 12;
+	unsigned i = 0;
+
+	for (; i < n && i < share && !time_is_over(); i++) {
+		unsigned at = which[spread(i, n)];
+
+		schedule(a, &solo[run.first].point[a], at, &b->point[at]);
+	}
+	return i == n;
+}
+
 /* Whether all were run. */
 static bool run_all(void)
 {
-	/* A long pair gets several points of A in its time, a short one all of both. */
-	unsigned share = campaign_long() ? UINT32_MAX : 12;
-	bool all = true;
+	bool all = explore_all();
 
-	for (unsigned i = 0; i < solo[0].count; i++) {
-		unsigned a = spread(i, solo[0].count), done = 0;
+	for (run.first = 0; run.first < 2; run.first++) {
+		unsigned n = solo[run.first].count;
 
-		if (i > 0 && time_is_over()) {
-			return false;
+		for (unsigned i = 0; i < n; i++) {
+			unsigned a = spread(i, n);
+
+			if (branches[run.first][a].explored) {
+				all = run_branch(a) && all;
+			}
 		}
-		explore(a, &solo[0].point[a]);
-		(void)keep_those_that_matter(&here);
-		for (; done < here.count && done < share && !time_is_over(); done++) {
-			unsigned b = spread(done, here.count);
-
-			schedule(a, &solo[0].point[a], b, &here.point[b]);
-		}
-		all = all && done == here.count;
 	}
 	return all;
+}
+
+static void forget_branches(void)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		for (unsigned i = 0; i < POINTS_MAX; i++) {
+			free(branches[side][i].point);
+		}
+	}
+	memset(branches, 0, sizeof(branches));
 }
 
 /* ---- Pairs --------------------------------------------------------------------------- */
@@ -406,7 +508,7 @@ static void record_both(void)
 	}
 }
 
-static void campaign_pair(uint64_t usec)
+static void campaign_pair(unsigned number, uint64_t usec)
 {
 	uint64_t before = findings(), start = now_usec();
 
@@ -419,7 +521,6 @@ static void campaign_pair(uint64_t usec)
 		record_holder();
 	}
 	record_both();
-	unsigned points[2] = {keep_those_that_matter(&solo[0]), keep_those_that_matter(&solo[1])};
 	run.deadline = now_usec() + usec;
 	bool all = run_all();
 
@@ -430,46 +531,60 @@ static void campaign_pair(uint64_t usec)
 		finding("%s, %s: %u of %u calls gave up because of a lock", pair->a.name,
 			pair->b.name, judge_busy(), 2 * run.schedules);
 	}
-	printf("  %-22s %-22s %3u of %4u, %3u of %4u points: %s %5u schedules, %5u states, "
+	if (run.lost > run.schedules / 10) {
+		finding("%s, %s: %u of %u schedules were not what they should be", pair->a.name,
+			pair->b.name, run.lost, run.schedules);
+	}
+	printf("  %2u %-22s %-22s %3u of %4u, %3u of %4u points: %s %5u schedules, %5u states, "
 	       "%u findings, %u lost, %u busy, %llu s\n",
-	       pair->a.name, pair->b.name, solo[0].count, points[0], solo[1].count, points[1],
-	       all ? "all" : "some", run.schedules, judge_states(), (unsigned)(findings() - before),
-	       run.lost, judge_busy(), (unsigned long long)((now_usec() - start) / 1000000));
+	       number, pair->a.name, pair->b.name, run.points[0], solo[0].count, run.points[1],
+	       solo[1].count, all ? "all" : "some", run.schedules, judge_states(),
+	       (unsigned)(findings() - before), run.lost, judge_busy(),
+	       (unsigned long long)((now_usec() - start) / 1000000));
+	forget_branches();
+	__atomic_fetch_add(&totals->states, judge_states(), __ATOMIC_RELAXED);
+	__atomic_fetch_add(all ? &totals->whole : &totals->partly, 1, __ATOMIC_RELAXED);
 }
 
+static void body(unsigned n)
+{
+	/* On a slow machine the short form does not get to all: then to others each time. */
+	unsigned i = (totals->offset + n) % pairs_count;
+	const char *only = campaign_argument(0), *msec = campaign_argument(1);
+
+	if (only != NULL && strcmp(only, "all") != 0 && strtoul(only, NULL, 10) != i) {
+		return;
+	}
+	if (shared == NULL) {
+		shared = shared_memory(sizeof(*shared));
+		template = shared_memory(sizeof(*template));
+	}
+	pair = &pairs[i];
+	if (!campaign_long() && now_usec() - totals->start > SHORT_USEC) {
+		printf("  %2u %-22s %-22s not run, for want of time\n", i, pair->a.name,
+		       pair->b.name);
+		return;
+	}
+	campaign_pair(i, msec != NULL      ? strtoull(msec, NULL, 10) * 1000
+			 : campaign_long() ? LONG_PAIR_USEC
+					   : SHORT_PAIR_USEC);
+}
+
+/* Arguments: the number of a pair or "all", and milliseconds for each pair. */
 int main(int argc, char **argv)
 {
 	const char *why = NULL;
-	/* For each pair; what does not fit in is not run, and the printed lines say so. */
-	uint64_t msec = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
 
 	campaign_begin("interleave", argc, argv);
 	if (!step_possible(&why)) {
 		return campaign_skip(why);
 	}
-	if (msec == 0) {
-		msec = campaign_long() ? 600000 : 1000;
-	}
-	shared = shared_memory(sizeof(*shared));
-	template = shared_memory(sizeof(*template));
-	/* On a slow machine the short form does not get to all: then to others each time. */
-	uint64_t start = now_usec();
-	unsigned first = campaign_long() ? 0 : (unsigned)getpid() % pairs_count;
-
-	for (unsigned n = 0; n < pairs_count; n++) {
-		unsigned i = (first + n) % pairs_count;
-
-		if (argc > 3 && strtoul(argv[3], NULL, 10) != i) {
-			continue;
-		}
-		pair = &pairs[i];
-		if (!campaign_long() && now_usec() - start > SHORT_USEC) {
-			printf("  %-22s %-22s not run, for want of time\n", pair->a.name,
-			       pair->b.name);
-			continue;
-		}
-		campaign_pair(msec * 1000);
-	}
+	totals = shared_memory(sizeof(*totals));
+	totals->start = now_usec();
+	totals->offset = campaign_long() ? 0 : (unsigned)getpid() % pairs_count;
+	campaign_each(pairs_count, body);
+	printf("  %u pairs whole, %u partly, %u distinct ends\n", totals->whole, totals->partly,
+	       totals->states);
 	return campaign_end();
 }
 

@@ -38,9 +38,18 @@ struct job {
 	struct state states[STATES_MAX];
 	unsigned count;
 	uint64_t steps;
+	uint64_t *places; /* of each step; 0: not known */
 };
 
-static uint64_t total_steps, total_states, total_kills;
+/* Of a call with its heirs, and of all calls together. */
+struct tally {
+	uint64_t steps, states, kills, maps;
+	uint64_t lost; /* victims that did not come by where they were to be killed */
+};
+
+static struct tally *totals; /* shared by all parts of the campaign */
+static struct tally tally;
+static struct job *jobs; /* the call's, and its heir's */
 
 /* ---- Images ---------------------------------------------------------------- */
 
@@ -211,6 +220,7 @@ static bool explore(struct job *j)
 		if (look_changed(&j->look, j->w->path)) {
 			state_add(j);
 		}
+		j->places[j->steps] = step_place(victim);
 		if (step_once(victim, 0) != STEP_DONE) {
 			finding("%s: the victim died at step %llu", j->op->name,
 				(unsigned long long)j->steps);
@@ -231,6 +241,30 @@ static bool explore(struct job *j)
 	return true;
 }
 
+/*
+ * To where a victim stood before that step; it did the same then.  A breakpoint is quicker than
+ * stepping, unless it is in a loop.
+ */
+static void go_to(struct job *j, pid_t victim, uint64_t step)
+{
+	uint64_t place = step < j->steps ? j->places[step] : 0;
+	uint32_t hits = 0;
+
+	for (uint64_t i = 0; place != 0 && i <= step; i++) {
+		hits += j->places[i] == place;
+	}
+	if (place != 0 && hits < step / 8 + 2) {
+		if (!step_run_to(victim, place, hits)) {
+			tally.lost++;
+		}
+		return;
+	}
+	for (uint64_t i = 0; i < step && j->w->inside; i++) {
+		(void)step_once(victim, 0);
+	}
+	tally.steps += step;
+}
+
 /* A victim killed at the first step that shows the state, beside a neighbour. */
 static void kill_at(struct job *j, unsigned index)
 {
@@ -242,14 +276,11 @@ static void kill_at(struct job *j, unsigned index)
 	struct neighbour n = neighbour_start(j, who);
 	pid_t victim = step_start(victim_body, j);
 
-	for (uint64_t i = 0; victim > 0 && i < j->states[index].step && j->w->inside; i++) {
-		(void)step_once(victim, 0);
-	}
 	if (victim > 0) {
+		go_to(j, victim, j->states[index].step);
 		step_kill(victim);
 	}
-	total_steps += j->states[index].step;
-	total_kills++;
+	tally.kills++;
 	neighbour_go_on(&n, who);
 	campaign_case();
 	/* The neighbour left the map empty. */
@@ -284,8 +315,8 @@ static void inspect_copies(struct job *j)
 
 static void job_end(struct job *j)
 {
-	total_steps += j->steps;
-	total_states += j->count;
+	tally.steps += j->steps;
+	tally.states += j->count;
 	for (unsigned i = 0; i < j->count; i++) {
 		free(j->states[i].bytes);
 	}
@@ -298,11 +329,10 @@ static bool wants_complete(const struct op *op)
 	return (op->flags & OP_OPENS) == 0 || (op->flags & OP_DIRTY) != 0;
 }
 
-/* The maps that this victim left, for heirs; returns how many. */
-static unsigned inherit(const struct job *dead, struct job *heir)
+/* The maps that this victim left, for heirs. */
+static void inherit(const struct job *dead, struct job *heir)
 {
 	struct world *left = malloc(sizeof(*left));
-	unsigned maps = 0;
 	char path[400];
 
 	if (left == NULL) {
@@ -315,7 +345,7 @@ static unsigned inherit(const struct job *dead, struct job *heir)
 		if (!state_needs_heir(s, dead->w->base)) {
 			continue;
 		}
-		maps++;
+		tally.maps++;
 		for (unsigned n = 0; n < heir_ops_count; n++) {
 			if (wants_complete(&heir_ops[n]) != state_is_complete(s)) {
 				continue;
@@ -339,15 +369,16 @@ static unsigned inherit(const struct job *dead, struct job *heir)
 		}
 	}
 	free(left);
-	return maps;
 }
 
 static void campaign_op(struct job *j, struct job *heir, const struct op *op)
 {
 	struct world *template = shared_memory(sizeof(*template));
 	char path[400];
-	unsigned maps = 0;
+	uint64_t steps = 0;
+	unsigned states = 0;
 
+	memset(&tally, 0, sizeof(tally));
 	snprintf(path, sizeof(path), "%s", scratch_path("template"));
 	world_build(template, op->base, path);
 	j->op = op;
@@ -366,15 +397,46 @@ static void campaign_op(struct job *j, struct job *heir, const struct op *op)
 		}
 		*j->w = *kept;
 		if (campaign_long() || op->base == BASE_ONE) {
-			maps = inherit(j, heir);
+			inherit(j, heir);
 		}
 		munmap(kept, sizeof(*kept));
 	}
-	printf("  %-32s %7llu steps %4u states %3u for heirs %4llu findings\n", op->name,
-	       (unsigned long long)j->steps, j->count, maps,
-	       (unsigned long long)(findings() - before));
+	steps = j->steps;
+	states = j->count;
 	job_end(j);
+	printf("  %-32s %7llu steps %4u states, %3llu left to heirs; with them %9llu steps %5llu "
+	       "states %5llu kills %2llu lost %llu findings\n",
+	       op->name, (unsigned long long)steps, states, (unsigned long long)tally.maps,
+	       (unsigned long long)tally.steps, (unsigned long long)tally.states,
+	       (unsigned long long)tally.kills, (unsigned long long)tally.lost,
+	       (unsigned long long)(findings() - before));
+	__atomic_fetch_add(&totals->steps, tally.steps, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&totals->states, tally.states, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&totals->kills, tally.kills, __ATOMIC_RELAXED);
+	if (tally.lost > tally.kills / 10) {
+		finding("%s: %llu of %llu victims did not do the same again", op->name,
+			(unsigned long long)tally.lost, (unsigned long long)tally.kills);
+	}
 	munmap(template, sizeof(*template));
+}
+
+static void body(unsigned i)
+{
+	const char *word = campaign_argument(0);
+
+	/* A word of a call's name selects it. */
+	if (word != NULL ? strstr(kill_ops[i].name, word) != NULL
+			 : campaign_long() || (kill_ops[i].flags & OP_SHORT) != 0) {
+		for (unsigned n = 0; n < 2; n++) {
+			if (jobs[n].w == NULL) {
+				jobs[n].w = shared_memory(sizeof(struct world));
+				jobs[n].places = shared_memory(STEPS_MAX * sizeof(uint64_t));
+			}
+			snprintf(jobs[n].w->path, sizeof(jobs[n].w->path), "%s",
+				 scratch_path(n == 0 ? "map" : "map-of-heir"));
+		}
+		campaign_op(&jobs[0], &jobs[1], &kill_ops[i]);
+	}
 }
 
 int main(int argc, char **argv)
@@ -385,23 +447,11 @@ int main(int argc, char **argv)
 	if (!step_possible(&why)) {
 		return campaign_skip(why);
 	}
-	struct job *jobs = calloc(2, sizeof(*jobs));
-
-	for (unsigned i = 0; jobs != NULL && i < 2; i++) {
-		jobs[i].w = shared_memory(sizeof(struct world));
-		snprintf(jobs[i].w->path, sizeof(jobs[i].w->path), "%s",
-			 scratch_path(i == 0 ? "map" : "map-of-heir"));
-	}
-	for (unsigned i = 0; jobs != NULL && i < kill_ops_count; i++) {
-		/* A word of a call's name selects it. */
-		if (argc > 2 ? strstr(kill_ops[i].name, argv[2]) == NULL
-			     : !campaign_long() && (kill_ops[i].flags & OP_SHORT) == 0) {
-			continue;
-		}
-		campaign_op(&jobs[0], &jobs[1], &kill_ops[i]);
-	}
+	totals = shared_memory(sizeof(*totals));
+	jobs = calloc(2, sizeof(*jobs));
+	campaign_each(kill_ops_count, body);
 	printf("  %llu instructions stepped, %llu distinct states, %llu kills\n",
-	       (unsigned long long)total_steps, (unsigned long long)total_states,
-	       (unsigned long long)total_kills);
+	       (unsigned long long)totals->steps, (unsigned long long)totals->states,
+	       (unsigned long long)totals->kills);
 	return campaign_end();
 }

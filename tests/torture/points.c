@@ -331,54 +331,9 @@ void trail_record(pid_t victim, volatile const int *inside, const char *path, un
 	free(r.rips);
 }
 
-/* ---- Running again ------------------------------------------------------------------ */
-
-/* Continues to the breakpoint.  False: the victim ended. */
-static bool to_breakpoint(pid_t victim, uint64_t rip)
-{
-	struct user_regs_struct regs;
-	int sig = 0, status = 0;
-
-	for (;;) {
-		if (ptrace(PTRACE_CONT, victim, NULL, (void *)(long)sig) != 0 ||
-		    waitpid(victim, &status, __WALL) != victim || !WIFSTOPPED(status)) {
-			return false;
-		}
-		sig = WSTOPSIG(status);
-		if (sig != SIGTRAP) {
-			continue;
-		}
-		(void)ptrace(PTRACE_GETREGS, victim, NULL, &regs);
-		if (regs.rip == rip + 1) {
-			regs.rip = rip;
-			(void)ptrace(PTRACE_SETREGS, victim, NULL, &regs);
-			return true;
-		}
-		sig = 0;
-	}
-}
-
 bool trail_run_to(pid_t victim, const struct point *p)
 {
-	void *at = (void *)(uintptr_t)p->rip;
-	long code = ptrace(PTRACE_PEEKTEXT, victim, at, NULL);
-	long trap = (long)(((unsigned long)code & ~0xFFul) | 0xCC);
-
-	for (uint32_t hit = 1;; hit++) {
-		if (ptrace(PTRACE_POKETEXT, victim, at, (void *)trap) != 0) {
-			broken("PTRACE_POKETEXT");
-		}
-		if (!to_breakpoint(victim, p->rip)) {
-			return false;
-		}
-		(void)ptrace(PTRACE_POKETEXT, victim, at, (void *)code);
-		if (hit == p->hits) {
-			return true;
-		}
-		if (step_once(victim, 0) != STEP_DONE) {
-			return false;
-		}
-	}
+	return step_run_to(victim, p->rip, p->hits);
 }
 
 /* ---- Footprints ----------------------------------------------------------------------- */

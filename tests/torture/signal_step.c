@@ -37,6 +37,7 @@ struct shared {
 };
 
 static struct shared *shared;
+static uint64_t *total_handled; /* by all parts of the campaign */
 static void *handler_map;
 static void *pending[PENDING_MAX];
 static unsigned pending_count;
@@ -364,7 +365,7 @@ static void campaign_op(bool child)
 	struct world *template = shared_memory(sizeof(*template));
 	char file[400], who[100];
 	struct plan p = {.template = template, .file = file, .who = who, .child = child};
-	uint64_t stride = campaign_long() ? 23 : 601, alone = 0, steps = 0;
+	uint64_t stride = campaign_long() ? 23 : 601, alone = 0, steps = 0, before = findings();
 
 	snprintf(file, sizeof(file), "%s", scratch_path("template"));
 	snprintf(who, sizeof(who), "%s%s", child ? "in a child: " : "", op->name);
@@ -381,10 +382,31 @@ static void campaign_op(bool child)
 			break;
 		}
 	}
-	printf("  %-32s %6llu steps, %4llu alone, %6llu handlers, %6llu refusals\n", who,
-	       (unsigned long long)steps, (unsigned long long)alone,
-	       (unsigned long long)shared->handled, (unsigned long long)shared->refused);
+	printf("  %-32s %6llu steps, %4llu alone, %6llu handlers, %6llu refusals, %llu findings\n",
+	       who, (unsigned long long)steps, (unsigned long long)alone,
+	       (unsigned long long)shared->handled, (unsigned long long)shared->refused,
+	       (unsigned long long)(findings() - before));
+	__atomic_fetch_add(total_handled, shared->handled, __ATOMIC_RELAXED);
 	munmap(template, sizeof(*template));
+}
+
+static void body(unsigned i)
+{
+	const char *word = campaign_argument(0);
+
+	if (shared == NULL) {
+		shared = shared_memory(sizeof(*shared));
+	}
+	op = &kill_ops[i];
+	if ((op->flags & OP_OPENS) != 0 || strncmp(op->name, "close", 5) == 0 ||
+	    (word != NULL ? strstr(op->name, word) == NULL
+			  : !campaign_long() && (op->flags & OP_SHORT) == 0)) {
+		return;
+	}
+	campaign_op(false);
+	if (op->call == kill_ops[1].call) {
+		campaign_op(true);
+	}
 }
 
 int main(int argc, char **argv)
@@ -398,18 +420,8 @@ int main(int argc, char **argv)
 	if (!step_possible(&why)) {
 		return campaign_skip(why);
 	}
-	shared = shared_memory(sizeof(*shared));
-	for (unsigned i = 0; i < kill_ops_count; i++) {
-		op = &kill_ops[i];
-		if ((op->flags & OP_OPENS) != 0 || strncmp(op->name, "close", 5) == 0 ||
-		    (argc > 2 ? strstr(op->name, argv[2]) == NULL
-			      : !campaign_long() && (op->flags & OP_SHORT) == 0)) {
-			continue;
-		}
-		campaign_op(false);
-		if (op->call == kill_ops[1].call) {
-			campaign_op(true);
-		}
-	}
+	total_handled = shared_memory(sizeof(*total_handled));
+	campaign_each(kill_ops_count, body);
+	printf("  %llu instructions interrupted\n", (unsigned long long)*total_handled);
 	return campaign_end();
 }

@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/ptrace.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,6 +96,79 @@ enum step step_once(pid_t victim, int sig)
 	}
 	return stop == SIGTRAP ? STEP_DONE : STEP_ENDED;
 }
+
+#if defined(__x86_64__)
+
+uint64_t step_place(pid_t victim)
+{
+	long place = ptrace(PTRACE_PEEKUSER, victim, (void *)offsetof(struct user, regs.rip), NULL);
+
+	return (uint64_t)place;
+}
+
+/* Continues to the breakpoint.  False: the victim ended. */
+static bool to_breakpoint(pid_t victim, uint64_t place)
+{
+	int sig = 0, status = 0;
+
+	for (;;) {
+		if (ptrace(PTRACE_CONT, victim, NULL, (void *)(long)sig) != 0 ||
+		    waitpid(victim, &status, __WALL) != victim || !WIFSTOPPED(status)) {
+			return false;
+		}
+		sig = WSTOPSIG(status);
+		if (sig != SIGTRAP) {
+			continue;
+		}
+		if (step_place(victim) == place + 1) {
+			(void)ptrace(PTRACE_POKEUSER, victim,
+				     (void *)offsetof(struct user, regs.rip), (void *)place);
+			return true;
+		}
+		sig = 0;
+	}
+}
+
+bool step_run_to(pid_t victim, uint64_t place, uint32_t hits)
+{
+	void *at = (void *)(uintptr_t)place;
+	long code = ptrace(PTRACE_PEEKTEXT, victim, at, NULL);
+	long trap = (long)(((unsigned long)code & ~0xFFul) | 0xCC);
+
+	for (uint32_t hit = 1;; hit++) {
+		if (ptrace(PTRACE_POKETEXT, victim, at, (void *)trap) != 0) {
+			broken("PTRACE_POKETEXT");
+		}
+		if (!to_breakpoint(victim, place)) {
+			return false;
+		}
+		(void)ptrace(PTRACE_POKETEXT, victim, at, (void *)code);
+		if (hit == hits) {
+			return true;
+		}
+		if (step_once(victim, 0) != STEP_DONE) {
+			return false;
+		}
+	}
+}
+
+#else
+
+uint64_t step_place(pid_t victim)
+{
+	(void)victim;
+	return 0;
+}
+
+bool step_run_to(pid_t victim, uint64_t place, uint32_t hits)
+{
+	(void)victim;
+	(void)place;
+	(void)hits;
+	return false;
+}
+
+#endif
 
 bool step_finish(pid_t victim, unsigned usec)
 {

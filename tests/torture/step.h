@@ -10,6 +10,7 @@
 #define QALLOC_TORTURE_STEP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Whether this machine lets us step; *why says what is missing. */
@@ -25,6 +26,15 @@ enum step { STEP_DONE, STEP_ENDED };
 
 /* One instruction; `sig` is delivered before it, 0: none.  ENDED: the victim is gone. */
 enum step step_once(pid_t victim, int sig);
+
+/* The address of its next instruction; 0: this machine does not tell. */
+uint64_t step_place(pid_t victim);
+
+/*
+ * Runs it until it has come to `place` so many times, from 1, this very moment included.  False: it
+ * ended before, or this machine cannot.
+ */
+bool step_run_to(pid_t victim, uint64_t place, uint32_t hits);
 
 /* Lets it run until it ends by itself or `usec` are over; then it is gone.  True: it ended. */
 bool step_finish(pid_t victim, unsigned usec);

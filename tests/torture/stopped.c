@@ -341,12 +341,14 @@ int main(int argc, char **argv)
 	if (!step_possible(&why)) {
 		return campaign_skip(why);
 	}
+	const char *word = campaign_argument(0);
+
 	shared = shared_memory(sizeof(*shared));
 	for (unsigned i = 0; i < kill_ops_count; i++) {
 		op = &kill_ops[i];
 		if ((op->flags & OP_OPENS) != 0 || strncmp(op->name, "close", 5) == 0 ||
-		    (argc > 2 ? strstr(op->name, argv[2]) == NULL
-			      : !campaign_long() && (op->flags & OP_SHORT) == 0)) {
+		    (word != NULL ? strstr(op->name, word) == NULL
+				  : !campaign_long() && (op->flags & OP_SHORT) == 0)) {
 			continue;
 		}
 		campaign_op();

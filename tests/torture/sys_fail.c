@@ -328,8 +328,8 @@ static void campaign_op(struct fault *f, const struct op *op)
 	unsigned alternatives = sizeof(failing) / sizeof(failing[0]);
 
 	for (unsigned at = 1; at <= calls && at < CALLS_MAX; at++) {
-		/* A count of attached processes is 1024 calls that are alike. */
-		if (at > 40 && at + 40 < calls && (!campaign_long() || at % 97 != 0)) {
+		/* In short: those in the middle of a long walk are alike. */
+		if (at > 40 && at + 40 < calls && !campaign_long()) {
 			continue;
 		}
 		f->at = at;
@@ -348,24 +348,31 @@ static void campaign_op(struct fault *f, const struct op *op)
 	       (unsigned long long)(findings() - before));
 }
 
+static void body(unsigned i)
+{
+	static struct fault f;
+	const char *word = campaign_argument(0);
+
+	if (word != NULL && strstr(kill_ops[i].name, word) == NULL) {
+		return;
+	}
+	if (f.w == NULL) {
+		f.w = shared_memory(sizeof(*f.w));
+		f.undoes = shared_memory(sizeof(*f.undoes));
+	}
+	snprintf(f.w->path, sizeof(f.w->path), "%s", scratch_path("map"));
+	campaign_op(&f, &kill_ops[i]);
+}
+
 int main(int argc, char **argv)
 {
 	const char *why = NULL;
-	struct fault f = {.at = 0};
 
 	campaign_begin("sys_fail", argc, argv);
 	if (!step_possible(&why)) {
 		return campaign_skip(why);
 	}
-	f.w = shared_memory(sizeof(*f.w));
-	f.undoes = shared_memory(sizeof(*f.undoes));
-	snprintf(f.w->path, sizeof(f.w->path), "%s", scratch_path("map"));
-	for (unsigned i = 0; i < kill_ops_count; i++) {
-		if (argc > 2 && strstr(kill_ops[i].name, argv[2]) == NULL) {
-			continue;
-		}
-		campaign_op(&f, &kill_ops[i]);
-	}
+	campaign_each(kill_ops_count, body);
 	return campaign_end();
 }
 

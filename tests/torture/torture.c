@@ -7,11 +7,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -21,14 +23,20 @@
 #include "../support.h"
 
 #define PRINTED_MAX 20u
+#define JOBS_MAX 64u
+#define ARGUMENTS_MAX 4u
 
 struct counters {
 	uint64_t cases, findings;
+	uint64_t findings_of[JOBS_MAX + 1]; /* each job */
+	unsigned next;                      /* for campaign_each() */
 };
 
 static struct counters *counters;
 static const char *campaign_name;
 static bool campaign_is_long;
+static const char *arguments[ARGUMENTS_MAX + 1];
+static unsigned jobs = 1, job; /* the number of this process, 0: it is the only one */
 static char directory[256];
 
 void broken(const char *what)
@@ -49,13 +57,29 @@ void *shared_memory(size_t bytes)
 	return p;
 }
 
+static void read_arguments(int argc, char **argv)
+{
+	unsigned count = 0;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--long") == 0) {
+			campaign_is_long = true;
+		} else if (strcmp(argv[i], "-j") == 0 && i + 1 < argc) {
+			jobs = (unsigned)strtoul(argv[++i], NULL, 10);
+		} else if (strcmp(argv[i], "--short") != 0 && count < ARGUMENTS_MAX) {
+			arguments[count++] = argv[i];
+		}
+	}
+	jobs = jobs < 1 ? 1 : jobs > JOBS_MAX ? JOBS_MAX : jobs;
+}
+
 void campaign_begin(const char *name, int argc, char **argv)
 {
 	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	campaign_name = name;
-	campaign_is_long = argc > 1 && strcmp(argv[1], "--long") == 0;
+	read_arguments(argc, argv);
 	counters = shared_memory(sizeof(*counters));
 	snprintf(directory, sizeof(directory), "%s/qalloc-%s-XXXXXX", base == NULL ? "/tmp" : base,
 		 name);
@@ -69,6 +93,11 @@ bool campaign_long(void)
 	return campaign_is_long;
 }
 
+const char *campaign_argument(unsigned i)
+{
+	return i < ARGUMENTS_MAX ? arguments[i] : NULL;
+}
+
 void campaign_case(void)
 {
 	__atomic_fetch_add(&counters->cases, 1, __ATOMIC_RELAXED);
@@ -76,7 +105,7 @@ void campaign_case(void)
 
 uint64_t findings(void)
 {
-	return __atomic_load_n(&counters->findings, __ATOMIC_RELAXED);
+	return __atomic_load_n(&counters->findings_of[job], __ATOMIC_RELAXED);
 }
 
 void finding(const char *format, ...)
@@ -84,6 +113,7 @@ void finding(const char *format, ...)
 	va_list args;
 	uint64_t n = __atomic_add_fetch(&counters->findings, 1, __ATOMIC_RELAXED);
 
+	__atomic_fetch_add(&counters->findings_of[job], 1, __ATOMIC_RELAXED);
 	if (n > PRINTED_MAX) {
 		return;
 	}
@@ -94,6 +124,43 @@ void finding(const char *format, ...)
 	va_end(args);
 	printf("FINDING %s: %s\n", campaign_name, text);
 	fflush(stdout);
+}
+
+static void work_off(unsigned count, void (*body)(unsigned i))
+{
+	unsigned i = 0;
+
+	while ((i = __atomic_fetch_add(&counters->next, 1, __ATOMIC_RELAXED)) < count) {
+		body(i);
+	}
+}
+
+void campaign_each(unsigned count, void (*body)(unsigned i))
+{
+	pid_t pids[JOBS_MAX];
+
+	counters->next = 0;
+	if (jobs == 1) {
+		work_off(count, body);
+		return;
+	}
+	fflush(stdout);
+	for (unsigned n = 0; n < jobs; n++) {
+		pids[n] = fork();
+		if (pids[n] < 0) {
+			broken("fork");
+		}
+		if (pids[n] == 0) {
+			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+			job = n + 1;
+			work_off(count, body);
+			fflush(stdout);
+			_exit(0);
+		}
+	}
+	for (unsigned n = 0; n < jobs; n++) {
+		expect_well(pids[n], "a part of the campaign");
+	}
 }
 
 static void remove_directory(void)
@@ -140,7 +207,11 @@ const char *scratch_path(const char *name)
 	static unsigned next;
 	char *path = paths[next++ % 8];
 
-	snprintf(path, sizeof(paths[0]), "%s/%s", directory, name);
+	if (job == 0) {
+		snprintf(path, sizeof(paths[0]), "%s/%s", directory, name);
+	} else {
+		snprintf(path, sizeof(paths[0]), "%s/%u-%s", directory, job, name);
+	}
 	return path;
 }
 

@@ -19,14 +19,24 @@
 
 /* ---- Counting ------------------------------------------------------------ */
 
-/* Reads --long, makes the scratch directory (on tmpfs where there is one). */
+/*
+ * Reads `[--long | --short] [-j JOBS] [ARGUMENT...]`, makes the scratch directory (on tmpfs where
+ * there is one).
+ */
 void campaign_begin(const char *name, int argc, char **argv);
 bool campaign_long(void);
+const char *campaign_argument(unsigned i); /* NULL: there are not so many */
 void campaign_case(void);
+
+/*
+ * Calls body(i) for each i below `count`, in as many processes side by side as -j says, one by
+ * default.  Each has scratch files of its own; what else they are to share is in shared_memory().
+ */
+void campaign_each(unsigned count, void (*body)(unsigned i));
 
 /* Counts, and prints the first few; usable in any child. */
 void finding(const char *format, ...) __attribute__((format(printf, 1, 2)));
-uint64_t findings(void);
+uint64_t findings(void); /* of this part of the campaign */
 
 /* The last line; removes the scratch directory unless there are findings.  The exit status. */
 int campaign_end(void);
