@@ -4,20 +4,86 @@
  */
 #include <string.h>
 
+#include "block.h"
 #include "run.h"
 #include "scan.h"
 
-/* What is live in one span of small blocks. */
-static int walk_small(struct scan *s, uint64_t span, uint32_t cls, qalloc_block_fn *visit,
-		      void *arg)
+/* A walk, and the blocks that it passes over, in the order of offsets. */
+struct walk {
+	struct scan scan;
+	qalloc_block_fn *visit;
+	void *arg;
+	uint64_t *hidden; /* offsets in the file */
+	uint64_t hidden_count, hidden_next, hidden_bytes;
+};
+
+/* By insertion: they are few, or somebody made them up, and then at most RECORDS_MAX. */
+static void hide(struct walk *w, uint64_t off)
 {
-	const struct geo *g = &s->m->geo;
-	struct span copy = {.pairs = scan_pairs(s, span), .items = geo_span_items(g, span, cls)};
+	uint64_t i = w->hidden_count++;
+
+	for (; i > 0 && w->hidden[i - 1] > off; i--) {
+		w->hidden[i] = w->hidden[i - 1];
+	}
+	w->hidden[i] = off;
+}
+
+/*
+ * What a thread record holds belongs to a call that has not handed it over, and if the call was
+ * killed it is freed in the end.  Who got to know such a block here and freed it before would
+ * have whoever gets it next lose it.  The records become the list in place.
+ */
+static int hide_records(struct walk *w)
+{
+	struct map *m = w->scan.m;
+	uint64_t bytes = (uint64_t)m->geo.records * RECORD_BYTES;
+
+	w->hidden_bytes = page_up(bytes);
+	w->hidden = os_map_private(w->hidden_bytes);
+	if (w->hidden == NULL) {
+		return err_fail(QALLOC_ESYSTEM, "%s: private memory: %e", m->path);
+	}
+	if (map_peek(m, m->geo.records_off, w->hidden, bytes) != 0) {
+		return -1;
+	}
+	for (uint64_t i = 0; i < m->geo.records; i++) {
+		const uint64_t *record = w->hidden + i * (RECORD_BYTES / 8);
+		uint64_t owner = record[RECORD_OWNER / 8], block = record[RECORD_BLOCK / 8];
+
+		if (owner != 0 && block != 0) {
+			hide(w, block);
+		}
+	}
+	return 0;
+}
+
+static bool is_hidden(struct walk *w, uint64_t off)
+{
+	while (w->hidden_next < w->hidden_count && w->hidden[w->hidden_next] < off) {
+		w->hidden_next++;
+	}
+	return w->hidden_next < w->hidden_count && w->hidden[w->hidden_next] == off;
+}
+
+static int walk_block(struct walk *w, uint64_t rel, uint64_t bytes)
+{
+	const struct map *m = w->scan.m;
+
+	return is_hidden(w, m->geo.data_off + rel)
+		       ? 0
+		       : w->visit(map_address(m, rel), (size_t)bytes, w->arg);
+}
+
+/* What is live in one span of small blocks. */
+static int walk_small(struct walk *w, uint64_t span, uint32_t cls)
+{
+	const struct geo *g = &w->scan.m->geo;
+	struct span copy = {.pairs = scan_pairs(&w->scan, span),
+			    .items = geo_span_items(g, span, cls)};
 	uint32_t item = span_next_live(&copy, 0);
 
 	while (item != ITEM_NONE) {
-		void *block = map_address(s->m, geo_item_rel(g, span, cls, item));
-		int stop = visit(block, (size_t)geo_block_bytes(g, cls), arg);
+		int stop = walk_block(w, geo_item_rel(g, span, cls, item), geo_block_bytes(g, cls));
 
 		if (stop != 0) {
 			return stop;
@@ -27,31 +93,39 @@ static int walk_small(struct scan *s, uint64_t span, uint32_t cls, qalloc_block_
 	return 0;
 }
 
-static int walk_span(struct scan *s, uint64_t span, uint64_t word, qalloc_block_fn *visit,
-		     void *arg)
+static int walk_span(struct walk *w, uint64_t span, uint64_t word)
 {
-	const struct geo *g = &s->m->geo;
+	const struct geo *g = &w->scan.m->geo;
 
 	if (!span_word_valid(word, g->streams, g->classes, run_room(g, span))) {
 		return 0; /* qalloc_check() tells; nothing can be live there. */
 	}
 	switch (span_word_state(word)) {
 	case SPAN_SMALL:
-		return walk_small(s, span, span_word_class(word), visit, arg);
+		return walk_small(w, span, span_word_class(word));
 	case SPAN_RUN:
-		return visit(map_address(s->m, span * g->span_bytes),
-			     (size_t)(span_word_length(word) * g->span_bytes), arg);
+		return walk_block(w, span * g->span_bytes, span_word_length(word) * g->span_bytes);
 	default:
 		return 0;
 	}
 }
 
+static int walk_all(struct walk *w)
+{
+	uint64_t span = 0, word = 0;
+	int stop = hide_records(w);
+
+	w->scan.failed = stop != 0;
+	while (stop == 0 && scan_next(&w->scan, &span, &word)) {
+		stop = walk_span(w, span, word);
+	}
+	return stop;
+}
+
 int qalloc_walk(void *map, qalloc_block_fn *visit, void *arg)
 {
 	struct map *m = map_of(map);
-	struct scan s;
-	uint64_t span = 0, word = 0;
-	int stop = 0;
+	struct walk w = {.visit = visit, .arg = arg};
 
 	if (m == NULL) {
 		return -1;
@@ -59,14 +133,16 @@ int qalloc_walk(void *map, qalloc_block_fn *visit, void *arg)
 	if (visit == NULL) {
 		return err_fail(QALLOC_EARGUMENT, "visit: NULL, wanted a function");
 	}
-	if (scan_begin(&s, m) != 0) {
+	if (scan_begin(&w.scan, m) != 0) {
 		return -1;
 	}
-	while (stop == 0 && scan_next(&s, &span, &word)) {
-		stop = walk_span(&s, span, word, visit, arg);
+	int stop = walk_all(&w);
+
+	if (w.hidden != NULL) {
+		os_unmap(w.hidden, w.hidden_bytes);
 	}
-	scan_end(&s);
-	return stop == 0 && (s.failed || map_intact(m) != 0) ? -1 : stop;
+	scan_end(&w.scan);
+	return stop == 0 && (w.scan.failed || map_intact(m) != 0) ? -1 : stop;
 }
 
 /* Free spans lie between the spans that are not; holes in the file are free as well. */

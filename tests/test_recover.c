@@ -432,6 +432,54 @@ static void records_of_any_bytes_free_nothing_they_do_not_name(void **state)
 }
 
 /* Whoever needs a record finds those of the dead; those of the living stay theirs. */
+struct freer {
+	void *map;
+	const void *known;
+	unsigned seen;
+};
+
+static int free_unless_known(void *block, size_t size, void *arg)
+{
+	struct freer *f = arg;
+
+	(void)size;
+	f->seen++;
+	return block == f->known ? 0 : qalloc_tryfree(block, f->map);
+}
+
+/*
+ * Else a program that frees what it does not know frees it; it is handed out again, and whoever
+ * settles the record takes it from its new owner.
+ */
+static void a_walk_does_not_show_the_block_of_a_record(void **state)
+{
+	void *map = open_with(0);
+	void **cell = qalloc_calloc(map, 1, 8);
+	static const size_t sizes[] = {100, 100000};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct freer f = {.map = map, .known = cell};
+		char *block = qalloc_malloc(map, sizes[i]), *stray = qalloc_malloc(map, 40);
+
+		leave_record(5, DEAD, offset(cell), offset(block));
+		leave_record(2, DEAD, offset(cell), geo.data_off + 3);
+		leave_record(7, DEAD, offset(cell), UINT64_MAX);
+		assert_int_equal(qalloc_walk(map, free_unless_known, &f), 0);
+		assert_int_equal(f.seen, 2);
+		assert_false(is_live(map, stray));
+		char *other = qalloc_malloc(map, sizes[i]);
+
+		assert_ptr_not_equal(other, block);
+		assert_int_equal(qalloc_recover(map), 0);
+		assert_true(is_live(map, other));
+		assert_false(is_live(map, block));
+		assert_int_equal(count_live(map), 2);
+		assert_int_equal(qalloc_tryfree(other, map), 0);
+	}
+	assert_whole(map);
+}
+
 static void records_of_the_dead_serve_again(void **state)
 {
 	void *map = open_with(0);
@@ -471,6 +519,7 @@ int main(void)
 		TEST(the_block_of_a_record_is_kept_iff_its_cell_refers_to_it),
 		TEST(records_of_any_bytes_free_nothing_they_do_not_name),
 		TEST(records_of_the_dead_serve_again),
+		TEST(a_walk_does_not_show_the_block_of_a_record),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
