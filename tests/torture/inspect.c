@@ -189,6 +189,32 @@ static bool known_are_well(struct inspection *i)
 	return true;
 }
 
+/* In a map that zeroes on free: whatever is in no live block. */
+static bool free_is_zero(struct inspection *i, const char *when)
+{
+	struct qalloc_info info = {.size = sizeof(info)};
+
+	if (i->w->base != BASE_ZERO) {
+		return true;
+	}
+	if (qalloc_mapinfo(i->map, &info) != 0) {
+		return wrong(i, "qalloc_mapinfo: %s", qalloc_errmsg());
+	}
+	const char *from = (const char *)info.base + info.data_offset;
+	const char *end = from + info.data_bytes;
+
+	for (unsigned n = 0; n <= i->count; n++) {
+		const char *to = n < i->count ? i->live[n].at : end;
+
+		if (to > from && !is_zero(from, (size_t)(to - from))) {
+			return wrong(i, "%s: free bytes in %p to %p are not zero", when,
+				     (const void *)from, (const void *)to);
+		}
+		from = n < i->count ? to + i->live[n].size : end;
+	}
+	return true;
+}
+
 static bool roots_are_well(const struct inspection *i)
 {
 	const struct world *w = i->w;
@@ -288,6 +314,10 @@ static bool everything_returns(struct inspection *i)
 		return wrong(i, "%llu blocks are live after all were freed",
 			     (unsigned long long)info.live_blocks);
 	}
+	i->count = 0;
+	if (!free_is_zero(i, "when empty")) {
+		return false;
+	}
 	if (i->w->base == BASE_STATIC) {
 		for (uint64_t n = 0; n < info.blocks_max; n++) {
 			if (qalloc_malloc(i->map, 0) == NULL) {
@@ -317,8 +347,8 @@ bool inspect(struct world *w, void *map, const char *who)
 	if (qalloc_walk(map, collect, &i) != 0) {
 		return wrong(&i, "qalloc_walk: %s", qalloc_errmsg());
 	}
-	return known_are_well(&i) && roots_are_well(&i) && everything_once(&i) &&
-	       known_are_well(&i) && everything_returns(&i);
+	return known_are_well(&i) && free_is_zero(&i, "as it was left") && roots_are_well(&i) &&
+	       everything_once(&i) && known_are_well(&i) && everything_returns(&i);
 }
 
 void inspect_file(struct world *w, const char *path, const char *who)

@@ -8,8 +8,12 @@
  */
 #include "kill_ops.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
+#include "../../src/format.h"
+#include "../../src/geo.h"
 #include "../support.h"
 
 /* What prepare() leaves for the call; private to the victim. */
@@ -269,6 +273,77 @@ static void prepare_move_root(struct world *w, void *map)
 	w->cell_old = subject;
 }
 
+static void prepare_free_root(struct world *w, void *map)
+{
+	prepare_move_root(w, map);
+	w->cell_takes = w->content_moves = false;
+	w->cell_gives = true;
+}
+
+/* Spans that are free, and have their disk space. */
+static void prepare_trim(struct world *w, void *map)
+{
+	void *run = qalloc_malloc(map, 9000);
+
+	if (run == NULL) {
+		broken("preparing");
+	}
+	take(w, map, 24);
+	fill(run, 9000, 9);
+	qalloc_free(run, map);
+}
+
+/* Three blocks out of reach: small, in another's stream, a run. */
+static void prepare_strays(struct world *w, void *map)
+{
+	prepare_run(w, map);
+	prepare_own(w, map);
+	move(w, 4);
+}
+
+static void put(const struct world *w, uint64_t off, uint64_t value)
+{
+	int fd = open(w->path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || pwrite(fd, &value, sizeof(value), (off_t)off) != sizeof(value)) {
+		broken(w->path);
+	}
+	close(fd);
+}
+
+static uint64_t offset_of(const struct world *w, unsigned index)
+{
+	return (uint64_t)((char *)w->known[index].at - (char *)MAP_BASE);
+}
+
+/* What somebody left who was killed long ago: in a stream, in the pool, in a thread record. */
+static void prepare_dead(struct world *w, void *map)
+{
+	const uint64_t dead = (uint64_t)7 << 32 | (uint64_t)9 << OWNER_THREAD_BITS | 1;
+	struct geo g;
+
+	base_geometry(w->base, &g);
+	prepare_cell(w, map);
+	w->cell_takes = false;
+	w->cell_gives = true;
+	for (unsigned i = 3; i <= 5; i++) {
+		move(w, i);
+	}
+	uint64_t cell = offset_of(w, 2), record = g.records_off + 3 * RECORD_BYTES;
+
+	put(w, STREAMS_OFF + STREAM_INTENT + 8, cell);
+	put(w, STREAMS_OFF + STREAM_INTENT, offset_of(w, 4));
+	put(w, STREAMS_OFF + STREAM_LOCK + LOCK_OWNER, dead);
+	put(w, STATE_INTENT + 8, (offset_of(w, 3) - g.data_off) / g.span_bytes);
+	put(w, STATE_INTENT + 16, 2);
+	put(w, STATE_INTENT + 24, cell);
+	put(w, STATE_INTENT, INTENT_RUN_FREE);
+	put(w, STATE_POOL + LOCK_OWNER, dead);
+	put(w, record + RECORD_CELL, cell);
+	put(w, record + RECORD_BLOCK, offset_of(w, 5));
+	put(w, record + RECORD_OWNER, dead);
+}
+
 /* ---- Calls ----------------------------------------------------------------- */
 
 /* Whether what an heir finds has room is not known here. */
@@ -416,6 +491,63 @@ static const char *call_check(struct world *w, void *map)
 	return qalloc_check(map, NULL, NULL) == 0 ? NULL : said("check");
 }
 
+static const char *call_free_fromroot(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_free_fromroot(map, "published") == 0 ? NULL : said("free_fromroot");
+}
+
+static const char *call_trim(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_trim(map) == 0 ? NULL : said("trim");
+}
+
+static const char *call_recover(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_recover(map) == 0 ? NULL : said("recover");
+}
+
+/* Marks all that is to stay, whatever the block. */
+static int reach(void *block, size_t size, struct qalloc_marks *marks, void *arg)
+{
+	const struct world *w = arg;
+
+	(void)block;
+	(void)size;
+	for (unsigned i = 0; i < w->count; i++) {
+		if (!w->known[i].moving && qalloc_mark(marks, w->known[i].at) != 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static const char *call_sweep(struct world *w, void *map)
+{
+	return qalloc_sweep(map, reach, w, NULL) == 0 ? NULL : said("sweep");
+}
+
+static int see(void *block, size_t size, void *arg)
+{
+	(void)block;
+	(void)size;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static const char *call_look(struct world *w, void *map)
+{
+	struct qalloc_info info = {.size = sizeof(info)};
+	unsigned seen = 0;
+
+	if (qalloc_walk(map, see, &seen) != 0 || qalloc_mapinfo(map, &info) != 0) {
+		return said("walk and mapinfo");
+	}
+	return seen >= w->count ? NULL : "walk: blocks are missing";
+}
+
 static const char *call_root_heir(struct world *w, void *map)
 {
 	return qalloc_setroot(map, "heir", w->known[2].at) == 0 ? NULL : said("setroot");
@@ -441,6 +573,9 @@ const struct op kill_ops[] = {
 	{"free of a run, one stream", BASE_ONE, 0, 0, prepare_run, call_free},
 	{"free, zeroed", BASE_ZERO, 0, 0, prepare_own, call_free},
 	{"free of a run, zeroed", BASE_ZERO, 0, 0, prepare_run, call_free},
+	{"free, zeroed, another's", BASE_ZERO, 0, 0, prepare_remote, call_free},
+	{"realloc, zeroed", BASE_ZERO, 0, 1, prepare_realloc_small, call_realloc},
+	{"realloc of a run, zeroed", BASE_ZERO, 0, 1, prepare_realloc_run, call_realloc_run},
 	{"realloc", BASE_THREE, 0, 1, prepare_realloc_small, call_realloc},
 	{"realloc, another's stream", BASE_THREE, OP_SHORT, 1, prepare_realloc_remote,
 	 call_realloc},
@@ -464,6 +599,9 @@ const struct op kill_ops[] = {
 	{"free_from of a run", BASE_ONE, 0, 0, prepare_cell_run, call_free_from},
 	{"free_from, zeroed", BASE_ZERO, 0, 0, prepare_cell_small, call_free_from},
 	{"free_from of a run, zeroed", BASE_ZERO, 0, 0, prepare_cell_run, call_free_from},
+	{"free_from, zeroed, another's", BASE_ZERO, 0, 0, prepare_cell_remote, call_free_from},
+	{"realloc_to, zeroed", BASE_ZERO, OP_SHORT, 0, prepare_move_small, call_realloc_to},
+	{"realloc_to of a run, zeroed", BASE_ZERO, 0, 0, prepare_move_run, call_realloc_to_run},
 	{"realloc_to", BASE_ONE, OP_SHORT, 0, prepare_move_small, call_realloc_to},
 	{"realloc_to, another's", BASE_THREE, 0, 0, prepare_move_remote, call_realloc_to},
 	{"realloc_to of a run", BASE_ONE, 0, 0, prepare_move_run, call_realloc_to_run},
@@ -471,7 +609,15 @@ const struct op kill_ops[] = {
 	{"realloc_to, run to small", BASE_THREE, 0, 0, prepare_move_run, call_realloc_to},
 	{"malloc_toroot", BASE_ONE, 0, 0, prepare_cell_root, call_malloc_toroot},
 	{"realloc_toroot", BASE_THREE, 0, 0, prepare_move_root, call_realloc_toroot},
+	{"free_fromroot", BASE_THREE, 0, 0, prepare_free_root, call_free_fromroot},
 	{"static malloc_to", BASE_STATIC, 0, 0, prepare_cell, call_malloc_to},
+	{"recover", BASE_THREE, OP_SHORT, 0, prepare_dead, call_recover},
+	{"recover, zeroed", BASE_ZERO, 0, 0, prepare_dead, call_recover},
+	{"sweep", BASE_THREE, OP_ALONE, 0, prepare_strays, call_sweep},
+	{"sweep, zeroed", BASE_ZERO, OP_ALONE, 0, prepare_strays, call_sweep},
+	{"trim", BASE_THREE, 0, 0, prepare_trim, call_trim},
+	{"walk and mapinfo", BASE_THREE, 0, 0, prepare_nothing, call_look},
+	{"check", BASE_THREE, 0, 0, prepare_nothing, call_check},
 	{"checkpoint", BASE_THREE, 0, 0, prepare_warm, call_checkpoint},
 	{"closemap", BASE_THREE, 0, 0, prepare_nothing, call_close},
 	{"closemap, the last", BASE_THREE, OP_ALONE, 0, prepare_nothing, call_close},
@@ -486,6 +632,7 @@ const struct op heir_ops[] = {
 	{"heir: load", BASE_THREE, OP_OPENS | OP_ALONE | OP_DIRTY, 0, prepare_nothing, call_load},
 	{"heir: malloc", BASE_THREE, OP_ALONE, 1, prepare_nothing, call_malloc},
 	{"heir: malloc of a run", BASE_THREE, OP_ALONE, 1, prepare_nothing, call_malloc_run},
+	{"heir: recover", BASE_THREE, OP_ALONE, 0, prepare_nothing, call_recover},
 	{"heir: check", BASE_THREE, OP_ALONE, 0, prepare_nothing, call_check},
 	{"heir: setroot", BASE_THREE, OP_ALONE, 0, prepare_nothing, call_root_heir},
 	{"heir: make", BASE_EMPTY, OP_OPENS | OP_ALONE, 0, prepare_nothing, call_make},

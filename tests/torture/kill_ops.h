@@ -8,7 +8,7 @@
 #include "torture.h"
 
 #define OP_OPENS 1u /* the call itself opens the map: `map` is NULL */
-#define OP_ALONE 2u /* no neighbour is attached before the kill */
+#define OP_ALONE 2u /* nobody else is attached, or uses the map, before the kill */
 #define OP_SHORT 4u /* part of the short form */
 #define OP_DIRTY 8u /* an heir that opens a complete map, and repairs at once */
 

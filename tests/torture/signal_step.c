@@ -28,6 +28,11 @@
 #define PENDING_MAX 64u
 #define HANDLER_USEC_MAX 2500000u
 #define STEPS_MAX 200000u
+/* Up to so many, the signal comes after each step. */
+#define EACH_STEPS_MAX 6000u
+/* So many times it comes alone. */
+#define ALONE_LONG 150u
+#define ALONE_SHORT 4u
 
 /* Shared with the tracer. */
 struct shared {
@@ -291,7 +296,8 @@ struct plan {
 	const char *file;
 	const char *who;
 	bool child;
-	uint64_t only; /* the one step after which a signal comes; 0: after each */
+	uint64_t only;  /* the one step after which a signal comes; 0: after many */
+	uint64_t every; /* of these */
 	uint64_t steps;
 };
 
@@ -318,7 +324,8 @@ static void run(struct plan *p)
 	p->steps = 0;
 	while (alive && w->inside && p->steps < STEPS_MAX && (p->only == 0 || p->steps < p->only)) {
 		p->steps++;
-		alive = step_and_signal(victim, p->only == 0 || p->steps == p->only);
+		alive = step_and_signal(victim, p->only == 0 ? p->steps % p->every == 0
+							     : p->steps == p->only);
 	}
 	if (!alive) {
 		finding("%s: it hangs, or dies, at step %llu", p->who,
@@ -365,12 +372,19 @@ static void campaign_op(bool child)
 	struct world *template = shared_memory(sizeof(*template));
 	char file[400], who[100];
 	struct plan p = {.template = template, .file = file, .who = who, .child = child};
-	uint64_t stride = campaign_long() ? 23 : 601, alone = 0, steps = 0, before = findings();
+	uint64_t alone = 0, steps = 0, before = findings();
 
 	snprintf(file, sizeof(file), "%s", scratch_path("template"));
 	snprintf(who, sizeof(who), "%s%s", child ? "in a child: " : "", op->name);
 	world_build(template, op->base, file);
 	shared->handled = shared->refused = 0;
+	p.only = UINT64_MAX;
+	run_anywhere(&p);
+	p.only = 0;
+	/* Malloc and free are interrupted everywhere; a walk of all records is long and monotonous. */
+	p.every = p.steps / EACH_STEPS_MAX + 1;
+	uint64_t stride = campaign_long() ? p.steps / ALONE_LONG + 1 : p.steps / ALONE_SHORT + 1;
+
 	run_anywhere(&p);
 	steps = p.steps;
 	/* The first handler spares the call its slow ways: so each signal comes once alone, too. */
@@ -382,10 +396,11 @@ static void campaign_op(bool child)
 			break;
 		}
 	}
-	printf("  %-32s %6llu steps, %4llu alone, %6llu handlers, %6llu refusals, %llu findings\n",
-	       who, (unsigned long long)steps, (unsigned long long)alone,
-	       (unsigned long long)shared->handled, (unsigned long long)shared->refused,
-	       (unsigned long long)(findings() - before));
+	printf("  %-32s %6llu steps, a signal after each %llu, %3llu alone, %6llu handlers, %6llu "
+	       "refusals, %llu findings\n",
+	       who, (unsigned long long)steps, (unsigned long long)p.every,
+	       (unsigned long long)alone, (unsigned long long)shared->handled,
+	       (unsigned long long)shared->refused, (unsigned long long)(findings() - before));
 	__atomic_fetch_add(total_handled, shared->handled, __ATOMIC_RELAXED);
 	munmap(template, sizeof(*template));
 }
@@ -398,7 +413,7 @@ static void body(unsigned i)
 		shared = shared_memory(sizeof(*shared));
 	}
 	op = &kill_ops[i];
-	if ((op->flags & OP_OPENS) != 0 || strncmp(op->name, "close", 5) == 0 ||
+	if ((op->flags & (OP_OPENS | OP_ALONE)) != 0 || strncmp(op->name, "close", 5) == 0 ||
 	    (word != NULL ? strstr(op->name, word) == NULL
 			  : !campaign_long() && (op->flags & OP_SHORT) == 0)) {
 		return;

@@ -346,7 +346,8 @@ int main(int argc, char **argv)
 	shared = shared_memory(sizeof(*shared));
 	for (unsigned i = 0; i < kill_ops_count; i++) {
 		op = &kill_ops[i];
-		if ((op->flags & OP_OPENS) != 0 || strncmp(op->name, "close", 5) == 0 ||
+		if ((op->flags & (OP_OPENS | OP_ALONE)) != 0 ||
+		    strncmp(op->name, "close", 5) == 0 ||
 		    (word != NULL ? strstr(op->name, word) == NULL
 				  : !campaign_long() && (op->flags & OP_SHORT) == 0)) {
 			continue;
