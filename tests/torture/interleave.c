@@ -87,7 +87,7 @@ static void victim_body(void *arg)
 	struct world *w = &shared->w;
 	void *map = (act->flags & ACT_OPENS) != 0 ? NULL : world_open(w, w->path);
 
-	alarm(60);
+	alarm(300);
 	if (map == NULL && (act->flags & ACT_OPENS) == 0) {
 		broken("a victim cannot open the map");
 	}
@@ -121,7 +121,7 @@ static pid_t start_idle(void)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		alarm(120);
+		alarm(300);
 		if (world_open(&shared->w, shared->w.path) == NULL) {
 			_exit(1);
 		}

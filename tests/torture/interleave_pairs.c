@@ -140,6 +140,67 @@ static int do_close(struct world *w, void *map)
 	return qalloc_closemap(map) == 0;
 }
 
+/* Each side has a pointer of its own, and so had the dead. */
+static void **cell;
+
+static void give_cell(struct world *w, unsigned index, unsigned subject_index)
+{
+	w->known[index].is_cell = true;
+	cell = w->known[index].at;
+	*cell = w->known[subject_index].at;
+}
+
+static void a_pointer(struct world *w, void *map)
+{
+	(void)map;
+	give_cell(w, 9, 0);
+	w->known[0].moving = true;
+}
+
+static void another_pointer(struct world *w, void *map)
+{
+	(void)map;
+	give_cell(w, 10, 1);
+	w->known[1].moving = true;
+}
+
+static void an_empty_pointer(struct world *w, void *map)
+{
+	(void)map;
+	give_cell(w, 10, 1);
+	*cell = NULL;
+}
+
+static void pointer_of_the_dead(struct world *w, void *map)
+{
+	(void)map;
+	give_cell(w, 2, 4);
+}
+
+static int do_malloc_to(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_malloc_to(map, 24, cell) != NULL;
+}
+
+static int do_free_from(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_free_from(map, cell) == 0;
+}
+
+static int do_realloc_to(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_realloc_to(map, 256, cell) != NULL;
+}
+
+static int do_recover(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_recover(map) == 0;
+}
+
 /* ---- Holders that never come back --------------------------------------------------- */
 
 static void put(const char *path, uint64_t off, uint64_t value)
@@ -195,13 +256,22 @@ static void dead_in_pool(const char *path)
 #define LOAD {"load, malloc", ACT_TAKES | ACT_OPENS, nothing, do_open}
 #define LOAD_RUN {"load, malloc of a run", ACT_TAKES | ACT_OPENS, nothing, do_open_run}
 #define CLOSE {"closemap", 0, nothing, do_close}
+#define MALLOC_TO {"malloc_to", ACT_TAKES, an_empty_pointer, do_malloc_to}
+#define FREE_FROM {"free_from", ACT_FREES, a_pointer, do_free_from}
+#define FREE_FROM_TOO {"free_from of another", ACT_FREES, another_pointer, do_free_from}
+#define MOVE {"realloc_to", ACT_TAKES | ACT_FREES, a_pointer, do_realloc_to}
+#define MOVE_TOO {"realloc_to of another", ACT_TAKES | ACT_FREES, another_pointer, do_realloc_to}
+#define MOVE_DEAD {"realloc_to, killed", ACT_TAKES | ACT_FREES, pointer_of_the_dead, do_realloc_to}
+#define RECOVER {"recover", 0, nothing, do_recover}
 /* clang-format on */
 
 static const struct act holds_stream = MALLOC;
 static const struct act holds_pool = MALLOC_RUN;
 static const struct act creates = MAKE;
+static const struct act holds_record = MOVE_DEAD;
 
 #define IN_STREAM (STREAMS_OFF / 8)
+#define IN_INTENT ((STREAMS_OFF + STREAM_INTENT) / 8)
 #define IN_POOL (STATE_INTENT / 8)
 #define SIZED (POINT_CALL | SYS_ftruncate)
 
@@ -242,6 +312,15 @@ const struct pair pairs[] = {
 	/* a new process takes the slot of the dead holder, while another judges its owner word */
 	{BASE_ONE, 0, LOAD, MALLOC, NULL, &holds_stream, IN_STREAM, 0},
 	{BASE_ONE, 0, LOAD_RUN, MALLOC_RUN, NULL, &holds_pool, IN_POOL, 2},
+	/* blocks and their pointers: two at work; the dead in a stream, and with a record alone */
+	{BASE_ONE, 0, MALLOC_TO, FREE_FROM, NULL, NULL, 0, 0},
+	{BASE_ONE, 0, FREE_FROM, FREE_FROM_TOO, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE, MOVE, MOVE_TOO, NULL, NULL, 0, 0},
+	{BASE_ONE, 0, MALLOC_TO, MALLOC, NULL, &holds_record, IN_INTENT, 2},
+	{BASE_ONE, 0, RECOVER, RECOVER, NULL, &holds_record, IN_INTENT, 2},
+	{BASE_ONE, 0, RECOVER, RECOVER, NULL, &holds_record, IN_INTENT, 4},
+	{BASE_ONE, 0, RECOVER, MALLOC_TO, NULL, &holds_record, IN_INTENT, 4},
+	{BASE_ONE, 0, RECOVER, MOVE, NULL, &holds_record, IN_INTENT, 4},
 	/* coming and going */
 	{BASE_ONE, RULE_DIRTY, LOAD, LOAD, NULL, NULL, 0, 0},
 	{BASE_THREE, RULE_DIRTY, CLOSE, LOAD, NULL, NULL, 0, 0},
