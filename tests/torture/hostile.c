@@ -2,10 +2,12 @@
 /*
  * A hostile neighbour.
  *
- *  - One process writes random and chosen values over all metadata of a map behind its header,
- *    without pause, while others allocate, free, walk, check, and change roots.
+ *  - One process writes random and chosen values over all metadata of a map, without pause, while
+ *    others make every call that a map has.  The header gets its bytes back at once: else nobody
+ *    could open the map any more.
  *  - No call may crash, hang, or return an address outside the map's data area.  Below the
- *    map lies a guard; behind it is the library's own.
+ *    map lies a guard; behind it is the library's own.  Built with AddressSanitizer it sees
+ *    private memory as well.
  *  - What the calls answer means nothing here.
  */
 #include <fcntl.h>
@@ -90,7 +92,7 @@ static uint64_t choose_place(uint64_t chance)
 	case 0:
 		return STATE_OFF + n % 32 * 8;
 	case 1:
-		return STATE_INTENT + n % 3 * 8;
+		return STATE_INTENT + n % 4 * 8;
 	case 2:
 		return ROOTS_OFF + n % 512 * 8;
 	case 3:
@@ -107,6 +109,11 @@ static uint64_t choose_place(uint64_t chance)
 		return geo.words_off + n % geo.spans * 8;
 	case 11:
 		return STATE_OFF + n % ((geo.words_off - STATE_OFF) / 8) * 8;
+	case 12:
+		return geo.records_off + n % (16 * RECORD_BYTES / 8) * 8;
+	case 13:
+		return STREAMS_OFF + (n >> 8) % geo.streams * STREAM_BYTES + STREAM_INTENT +
+		       n % 2 * 8;
 	default:
 		return geo.pairs_off + n % (spans * geo.span_pairs * PAIR_BYTES / 8) * 8;
 	}
@@ -139,9 +146,23 @@ static uint64_t choose_value(uint64_t chance, uint64_t *state)
 		return other % 4;
 	case 11:
 		return geo.file_size - other % 4096;
+	case 12: /* A block, or a cell, of an intent. */
+		return geo.data_off + other % (geo.data_end - geo.data_off) / 16 * 16;
+	case 13:
+		return geo.records_off + other % 16 * RECORD_BYTES + RECORD_BLOCK;
 	default:
 		return other;
 	}
+}
+
+/* Some byte of the header or its copy, for a moment. */
+static void scribble_header(uint8_t *file, uint64_t chance)
+{
+	uint8_t *byte = file + ((chance & 1) != 0 ? HDR_BACKUP_OFF : 0) + (chance >> 8) % HDR_BYTES;
+	uint8_t before = __atomic_load_n(byte, __ATOMIC_RELAXED);
+
+	__atomic_store_n(byte, (uint8_t)(chance >> 16), __ATOMIC_RELAXED);
+	__atomic_store_n(byte, before, __ATOMIC_RELAXED);
 }
 
 static void scribble(uint64_t seed)
@@ -161,6 +182,9 @@ static void scribble(uint64_t seed)
 
 		__atomic_store_n(word, choose_value(chance >> 40, &state), __ATOMIC_RELAXED);
 		n++;
+		if (n % 64 == 0) {
+			scribble_header(file, next_random(&state));
+		}
 		/* In bursts, so that others get somewhere in between. */
 		if (n % 4096 == 0 && (chance >> 60) < 8) {
 			usleep((unsigned)(chance >> 50 & 1023));
@@ -174,6 +198,7 @@ static void scribble(uint64_t seed)
 
 static void *map;
 static char *held[HELD_MAX];
+static void **cell; /* a pointer in the map, while there is a block for it */
 
 static void timed(uint64_t start, const char *call)
 {
@@ -254,6 +279,67 @@ static void call_block(uint64_t chance)
 	}
 }
 
+static int reach_none(void *block, size_t size, struct qalloc_marks *marks, void *arg)
+{
+	(void)size;
+	(void)arg;
+	return qalloc_mark(marks, block);
+}
+
+/* Whatever the cell has by now. */
+static void call_publishing(uint64_t chance)
+{
+	size_t size = shape->itemsize != 0 ? shape->itemsize : chance >> 8 & 0xFFFF;
+	uint64_t start = now_usec();
+	void *block = NULL;
+
+	if (cell == NULL) {
+		cell = qalloc_calloc(map, 1, sizeof(*cell));
+		return timed(start, "calloc");
+	}
+	switch (chance & 7) {
+	case 0:
+	case 1:
+		block = qalloc_malloc_to(map, size, cell);
+		timed(start, "malloc_to");
+		break;
+	case 2:
+		block = qalloc_malloc_toroot(map, size, "a");
+		timed(start, "malloc_toroot");
+		break;
+	case 3:
+		block = qalloc_realloc_toroot(map, size, "a");
+		timed(start, "realloc_toroot");
+		break;
+	case 4:
+		(void)qalloc_free_from(map, cell);
+		return timed(start, "free_from");
+	case 5:
+		(void)qalloc_recover(map);
+		return timed(start, "recover");
+	default:
+		block = qalloc_realloc_to(map, size, cell);
+		timed(start, "realloc_to");
+		break;
+	}
+	if (block != NULL) {
+		inside("publishing", block, size);
+	}
+}
+
+static void call_rare(uint64_t chance)
+{
+	uint64_t start = now_usec();
+	size_t freed = 0;
+
+	if ((chance & 1) != 0) {
+		(void)qalloc_trim(map);
+		return timed(start, "trim");
+	}
+	(void)qalloc_sweep(map, reach_none, NULL, &freed);
+	timed(start, "sweep");
+}
+
 static void call_other(uint64_t chance)
 {
 	struct qalloc_info info = {.size = sizeof(info)};
@@ -312,19 +398,33 @@ static void ignore(void *m, void *block, int error, void *arg)
 	(void)arg;
 }
 
+/* What is scribbled on may not open now and then; a map that never does has nothing to use. */
+static void *open_again(void)
+{
+	void *opened = open_map();
+
+	for (unsigned i = 0; opened == NULL && i < 20; i++) {
+		opened = open_map();
+	}
+	return opened;
+}
+
 static void work(uint64_t seed, uint64_t end)
 {
 	uint64_t state = seed * 2 + 1;
 
 	alarm(300);
 	qalloc_onmisuse(ignore, NULL);
-	map = open_map();
-	/* A map whose state is scribbled on may not open; then there is nothing to use. */
+	map = open_again();
 	while (map != NULL && now_usec() < end) {
 		uint64_t chance = next_random(&state);
 
-		if (chance % 100 < 97) {
+		if (chance % 100 < 87) {
 			call_block(chance >> 7);
+		} else if (chance % 100 < 97) {
+			call_publishing(chance >> 7);
+		} else if (chance % 1000 == 999) {
+			call_rare(chance >> 10);
 		} else {
 			call_other(chance);
 		}
@@ -332,9 +432,10 @@ static void work(uint64_t seed, uint64_t end)
 			uint64_t start = now_usec();
 
 			(void)qalloc_closemap(map);
-			map = open_map();
+			map = open_again();
 			timed(start, "close and open");
 			memset(held, 0, sizeof(held));
+			cell = NULL;
 		}
 	}
 	_exit(0);

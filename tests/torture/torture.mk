@@ -16,41 +16,53 @@ build/plain/torture/%: build/plain/tests/torture/%.o build/plain/libtorture.a \
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -Wl,-z,now -pthread -o $@ $^
 
+# A sanitizer sees what the library does to its private memory.
+build/asan/torture/hostile: build/asan/tests/torture/hostile.o build/asan/tests/torture/torture.o \
+		build/asan/libsupport.a build/asan/libqalloc.a
+	@mkdir -p $(@D)
+	$(Q)$(GCC) -fsanitize=address,undefined -pthread -o $@ $^
+
 TORTURE_RESULTS = $(TORTURE:%=build/check/torture/%.log)
 RESULTS += $(TORTURE_RESULTS)
 results: $(TORTURE_RESULTS)
 build/check/torture/%.log: build/plain/torture/%
 	$(call run,$< --short)
 
+# The whole campaigns: those that count side by side, then alone those that time calls.
+CAMPAIGNS = $(TORTURE) hostile-asan $(STORMS)
+COUNTING = kill_step sys_fail signal_step interleave
+$(foreach c,$(TORTURE),$(eval campaign-$(c) = build/plain/torture/$(c) --long))
+$(foreach c,$(COUNTING),$(eval campaign-$(c) += -j $(JOBS)))
+campaign-hostile-asan = build/asan/torture/hostile --long
+
 # Storms: users' builds for an hour, sanitizers for a part of it.
 STORM_LONG_SECONDS ?= 3600
 STORM_OTHER_SECONDS ?= 600
-storm-dynamic = build/plain/storm --processes 3 --threads 4 --kills --seconds $(STORM_LONG_SECONDS)
-storm-static = build/plain/storm --processes 4 --threads 2 --kills --static \
+STORMS = storm-dynamic storm-static storm-asan storm-tsan storm-publish storm-publish-asan
+campaign-storm-dynamic = build/plain/storm --processes 3 --threads 4 --kills \
+	--seconds $(STORM_LONG_SECONDS)
+campaign-storm-static = build/plain/storm --processes 4 --threads 2 --kills --static \
 	--seconds $(STORM_OTHER_SECONDS)
-storm-asan = build/asan/storm --processes 2 --threads 4 --kills --seconds $(STORM_OTHER_SECONDS)
-storm-tsan = build/tsan/storm --processes 1 --threads 8 --seconds $(STORM_OTHER_SECONDS)
-storm-publish = build/plain/storm_publish --processes 3 --threads 3 --stop \
+campaign-storm-asan = build/asan/storm --processes 2 --threads 4 --kills \
 	--seconds $(STORM_OTHER_SECONDS)
-STORMS = storm-dynamic storm-static storm-asan storm-tsan storm-publish
+campaign-storm-tsan = build/tsan/storm --processes 1 --threads 8 --seconds $(STORM_OTHER_SECONDS)
+campaign-storm-publish = build/plain/storm_publish --processes 3 --threads 3 --stop \
+	--seconds $(STORM_OTHER_SECONDS)
+campaign-storm-publish-asan = build/asan/storm_publish --processes 2 --threads 3 --stop \
+	--seconds $(STORM_OTHER_SECONDS)
 
-# One after the other, because they measure how long calls take.
-torture: $(TORTURE:%=build/plain/torture/%) $(foreach s,$(STORMS),$(firstword $($(s)))) ## every fault campaign as a whole; hours
+# One after the other, because they measure how long calls take.  A log as it grows is the progress.
+torture: $(foreach c,$(CAMPAIGNS),$(firstword $(campaign-$(c)))) ## every fault campaign as a whole; hours
 	@rm -rf build/torture; mkdir -p build/torture; failed=0; \
 	campaign() { \
-		echo "== $$1"; name=$$1; shift; \
-		timeout -k 5 $$(($(TORTURE_SECONDS) + $(STORM_LONG_SECONDS))) "$$@" \
-			>build/torture/$$name.log 2>&1 </dev/null || failed=1; \
-		cat build/torture/$$name.log; \
+		echo "== $$1: $$(date +%T)"; log=build/torture/$$1; shift; start=$$(date +%s); \
+		{ timeout -k 5 $$(($(TORTURE_SECONDS) + $(STORM_LONG_SECONDS))) "$$@" 2>&1 </dev/null; \
+			echo $$? >$$log.exit; } | tee $$log.log; \
+		[ "$$(cat $$log.exit)" = 0 ] || failed=1; \
+		echo $$(($$(date +%s) - start)) >$$log.seconds; \
 	}; \
-	for name in $(TORTURE); do campaign $$name build/plain/torture/$$name --long; done; \
-	$(foreach s,$(STORMS),campaign $(s) $($(s));) \
-	echo "== summary"; \
-	for name in $(TORTURE) $(STORMS); do \
-		sed -n "s/^[a-z_]*: \(cases [0-9]*, findings [0-9]*\|skipped.*\)$$/$$name: \1/p" \
-			build/torture/$$name.log | grep . || \
-			{ echo "$$name: did not end"; failed=1; }; \
-	done; exit $$failed
+	$(foreach c,$(CAMPAIGNS),campaign $(c) $(campaign-$(c));) \
+	echo "== summary"; awk -f tests/torture/summary.awk $(CAMPAIGNS) || failed=1; exit $$failed
 
 model: ## the SPIN model of lock, bits and take-over (needs the package spin)
 	@proofs/model/run
