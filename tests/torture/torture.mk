@@ -40,16 +40,16 @@ STORM_LONG_SECONDS ?= 3600
 STORM_OTHER_SECONDS ?= 600
 STORMS = storm-dynamic storm-static storm-asan storm-tsan storm-publish storm-publish-asan
 campaign-storm-dynamic = build/plain/storm --processes 3 --threads 4 --kills \
-	--seconds $(STORM_LONG_SECONDS)
+	--seconds $(STORM_LONG_SECONDS) $(STORM_DIR)
 campaign-storm-static = build/plain/storm --processes 4 --threads 2 --kills --static \
-	--seconds $(STORM_OTHER_SECONDS)
+	--seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
 campaign-storm-asan = build/asan/storm --processes 2 --threads 4 --kills \
-	--seconds $(STORM_OTHER_SECONDS)
-campaign-storm-tsan = build/tsan/storm --processes 1 --threads 8 --seconds $(STORM_OTHER_SECONDS)
+	--seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
+campaign-storm-tsan = build/tsan/storm --processes 1 --threads 8 --seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
 campaign-storm-publish = build/plain/storm_publish --processes 3 --threads 3 --stop \
-	--seconds $(STORM_OTHER_SECONDS)
+	--seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
 campaign-storm-publish-asan = build/asan/storm_publish --processes 2 --threads 3 --stop \
-	--seconds $(STORM_OTHER_SECONDS)
+	--seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
 
 # One after the other, because they measure how long calls take.  A log as it grows is the progress.
 torture: $(foreach c,$(CAMPAIGNS),$(firstword $(campaign-$(c)))) ## every fault campaign as a whole; hours
