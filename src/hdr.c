@@ -77,7 +77,8 @@ static void load_fields(const uint8_t *bytes, struct params *out)
     terminates \true;
     exits \false;
     assigns \nothing;
-    ensures iff: \result == QALLOC_OK <==> hdr_bytes_valid(bytes); */
+    ensures iff: \result == QALLOC_OK <==> hdr_bytes_valid(bytes);
+    ensures creating: \result == QALLOC_ECREATING <==> hdr_is_creating(bytes); */
 static enum qalloc_err check_bytes(const uint8_t *bytes)
 {
 	if (load64(bytes + HDR_MAGIC) == MAGIC_CREATING)
@@ -105,7 +106,9 @@ static enum qalloc_err check_bytes(const uint8_t *bytes)
     terminates \true;
     exits \false;
     assigns \nothing;
-    ensures iff: \result == QALLOC_OK <==> base_valid(base, file_size); */
+    ensures iff: \result == QALLOC_OK <==> base_valid(base, file_size);
+    ensures window: base != 0 && base % GRANULE == 0 ==>
+      (\result == QALLOC_EADDRWINDOW <==> base >= ADDR_END); */
 static enum qalloc_err check_base(uint64_t base, uint64_t file_size)
 {
 	uint64_t granules = (file_size + (GRANULE - 1)) / GRANULE + 1;

@@ -64,6 +64,8 @@ enum qalloc_err params_check(const struct params *p);
     exits \false;
     assigns *out;
     ensures iff: \result == QALLOC_OK <==> hdr_valid(bytes, len, file_size);
+    ensures creating: len >= HDR_BYTES && file_size >= HDR_BYTES && hdr_is_creating(bytes) ==>
+      \result == QALLOC_ECREATING;
     ensures fields: len >= HDR_BYTES && file_size >= HDR_BYTES ==> hdr_fields(bytes, out); */
 enum qalloc_err hdr_decode(const uint8_t *bytes, size_t len, uint64_t file_size,
 			   struct params *out);
