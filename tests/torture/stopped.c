@@ -4,8 +4,9 @@
  *
  *  - A victim is stepped through a call, and stands still whenever its map has changed: it lives,
  *    and keeps what it holds, like a process that got SIGSTOP.
- *  - Each time a neighbour makes its own calls. None may take longer than the bound of
- *    the manual; each works, or says EAGAIN, or that the map is full.
+ *  - Each time a neighbour makes its own calls, publication and recovery included. None may take
+ *    longer than the bound of the manual; each works, or says EAGAIN, or that the map is full.
+ *    What the victim's intent or record names is not for it: the victim finds it as it was.
  *  - Then the victim goes on, and ends as if nothing had happened.
  *  - Last, a stream with many empty spans whose holder is stopped: the bound must not
  *    grow with the spans.
@@ -25,7 +26,7 @@
 #include "step.h"
 
 /* A second, and what a busy machine adds. */
-#define BOUND_USEC 2000000u
+#define BOUND_MSEC 2000u
 #define PENDING_MAX 256u
 #define META_BYTES (128u << 10)
 
@@ -42,18 +43,20 @@ static const struct op *op;
 static void *neighbour_map;
 static void *pending[PENDING_MAX];
 static unsigned pending_count;
+static void **cell; /* a pointer of its own, in the map */
+static unsigned turns;
 
-static void timed(uint64_t start, const char *call, bool worked)
+static void timed(const char *call, bool worked)
 {
-	uint64_t took = now_usec() - start;
+	uint64_t took = watch_end();
 
 	shared->calls++;
 	if (took > shared->slowest) {
 		shared->slowest = took;
 	}
-	if (took > BOUND_USEC) {
+	if (took > BOUND_MSEC) {
 		finding("%s: beside a stopped holder %s took %llu ms", op == NULL ? "" : op->name,
-			call, (unsigned long long)(took / 1000));
+			call, (unsigned long long)took);
 	}
 	if (!worked) {
 		shared->refused++;
@@ -66,10 +69,10 @@ static void timed(uint64_t start, const char *call, bool worked)
 
 static void give_back(void *block)
 {
-	uint64_t start = now_usec();
+	watch_begin();
 	bool freed = qalloc_tryfree(block, neighbour_map) == 0;
 
-	timed(start, "free", freed);
+	timed("free", freed);
 	if (!freed && pending_count < PENDING_MAX) {
 		pending[pending_count++] = block;
 	}
@@ -77,14 +80,41 @@ static void give_back(void *block)
 
 static void take_and_give(size_t size)
 {
-	uint64_t start = now_usec();
+	watch_begin();
 	void *block = qalloc_malloc(neighbour_map, size);
 
-	timed(start, "malloc", block != NULL);
+	timed("malloc", block != NULL);
 	if (block != NULL) {
 		fill(block, size, 3);
 		give_back(block);
 	}
+}
+
+/* Its pointer gets a block, which moves to and fro, and goes. */
+static void publishing_calls(void)
+{
+	/* A run where there is room for two, and time to wait for the pool. */
+	bool has_room = campaign_long() && strstr(op->name, "run") == NULL;
+	const size_t sizes[] = {24, 100, has_room ? 6000 : 600, 24};
+	bool is_static = shared->w.base == BASE_STATIC;
+	size_t size = is_static ? ITEM_BYTES : sizes[turns % 4];
+	void *before = *cell;
+	watch_begin();
+	bool worked = false;
+
+	if (turns++ % 5 == 4) {
+		worked = qalloc_free_from(neighbour_map, cell) == 0;
+		timed("free_from", worked);
+	} else {
+		worked = qalloc_realloc_to(neighbour_map, size, cell) != NULL;
+		timed("realloc_to", worked);
+	}
+	if (!worked && *cell != before) {
+		finding("%s: a call of the neighbour failed, and changed its pointer", op->name);
+	}
+	watch_begin();
+	worked = qalloc_recover(neighbour_map) == 0;
+	timed("recover", worked);
 }
 
 static void neighbour_calls(void)
@@ -100,14 +130,15 @@ static void neighbour_calls(void)
 	if (!is_static) {
 		take_and_give(6000);
 	}
-	uint64_t start = now_usec();
+	publishing_calls();
+	watch_begin();
 	int result = qalloc_setroot(neighbour_map, "neighbour", NULL);
 
-	timed(start, "setroot", result == 0);
-	start = now_usec();
+	timed("setroot", result == 0);
+	watch_begin();
 	result = qalloc_check(neighbour_map, NULL, NULL);
 	/* Whoever stands still in the middle of a run may be seen. */
-	timed(start, "check", result == 0 || qalloc_error() == QALLOC_ECORRUPT);
+	timed("check", result == 0 || qalloc_error() == QALLOC_ECORRUPT);
 }
 
 /* Calls for each byte of `go`; at its end what is pending is freed. */
@@ -120,6 +151,13 @@ static void neighbour_body(int go, int ready)
 	if (neighbour_map == NULL) {
 		broken("the neighbour cannot open the map");
 	}
+	cell = world_take(&shared->w, neighbour_map,
+			  shared->w.base == BASE_STATIC ? ITEM_BYTES : 24);
+	if (cell == NULL) {
+		broken("the neighbour's pointer");
+	}
+	*cell = NULL;
+	shared->w.known[shared->w.count - 1].is_cell = true;
 	while (write(ready, &byte, 1) == 1 && read(go, &byte, 1) == 1 && byte != 'e') {
 		neighbour_calls();
 	}
@@ -128,6 +166,10 @@ static void neighbour_body(int go, int ready)
 			finding("%s: the neighbour's block cannot be freed: %s", op->name,
 				qalloc_errmsg());
 		}
+	}
+	if (qalloc_free_from(neighbour_map, cell) != 0) {
+		finding("%s: the block of the neighbour's pointer cannot be freed: %s", op->name,
+			qalloc_errmsg());
 	}
 	_exit(0);
 }
@@ -148,7 +190,8 @@ static void victim_body(void *arg)
 	const char *text = op->call(w, map);
 
 	w->inside = 0;
-	w->result = text != NULL && qalloc_error() != QALLOC_EBUSY;
+	w->result =
+		text != NULL && qalloc_error() != QALLOC_EBUSY && qalloc_error() != QALLOC_EFULL;
 	snprintf(w->text, sizeof(w->text), "%s", text == NULL ? "" : text);
 	w->done = 1;
 }
@@ -239,7 +282,7 @@ static void campaign_op(void)
 	campaign_case();
 	printf("  %-32s %3u stops, %4llu calls, %3llu refused, the slowest took %llu ms\n",
 	       op->name, stops, (unsigned long long)shared->calls,
-	       (unsigned long long)shared->refused, (unsigned long long)(shared->slowest / 1000));
+	       (unsigned long long)shared->refused, (unsigned long long)shared->slowest);
 	munmap(template, sizeof(*template));
 }
 
@@ -313,10 +356,10 @@ static int many_spans(const char *path)
 		give_back(blocks[i]);
 	}
 	for (unsigned i = 0; i < 3; i++) {
-		uint64_t start = now_usec();
+		watch_begin();
 		void *block = qalloc_malloc(map, 100000);
 
-		timed(start, "malloc of a run beside many empty spans", block != NULL);
+		timed("malloc of a run beside many empty spans", block != NULL);
 	}
 	step_kill(holder);
 	void *block = qalloc_malloc(map, 1 << 20);
@@ -328,8 +371,23 @@ static int many_spans(const char *path)
 		finding("many spans: check: %s", qalloc_errmsg());
 	}
 	printf("  %u blocks freed beside a stopped holder, the slowest call took %llu ms\n", count,
-	       (unsigned long long)(shared->slowest / 1000));
+	       (unsigned long long)shared->slowest);
 	return 0;
+}
+
+static void body(unsigned i)
+{
+	const char *word = campaign_argument(0);
+
+	if (shared == NULL) {
+		shared = shared_memory(sizeof(*shared));
+	}
+	op = &kill_ops[i];
+	if ((op->flags & (OP_OPENS | OP_ALONE)) == 0 && strncmp(op->name, "close", 5) != 0 &&
+	    (word != NULL ? strstr(op->name, word) != NULL
+			  : campaign_long() || (op->flags & OP_SHORT) != 0)) {
+		campaign_op();
+	}
 }
 
 int main(int argc, char **argv)
@@ -341,21 +399,9 @@ int main(int argc, char **argv)
 	if (!step_possible(&why)) {
 		return campaign_skip(why);
 	}
-	const char *word = campaign_argument(0);
-
+	campaign_each(kill_ops_count, body);
 	shared = shared_memory(sizeof(*shared));
-	for (unsigned i = 0; i < kill_ops_count; i++) {
-		op = &kill_ops[i];
-		if ((op->flags & (OP_OPENS | OP_ALONE)) != 0 ||
-		    strncmp(op->name, "close", 5) == 0 ||
-		    (word != NULL ? strstr(op->name, word) == NULL
-				  : !campaign_long() && (op->flags & OP_SHORT) == 0)) {
-			continue;
-		}
-		campaign_op();
-	}
 	op = &many;
-	shared->slowest = 0;
 	fflush(stdout);
 	pid_t pid = fork();
 

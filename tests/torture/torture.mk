@@ -26,13 +26,16 @@ TORTURE_RESULTS = $(TORTURE:%=build/check/torture/%.log)
 RESULTS += $(TORTURE_RESULTS)
 results: $(TORTURE_RESULTS)
 build/check/torture/%.log: build/plain/torture/%
-	$(call run,$< --short)
+	$(call run,$< --short $(SLEEPING))
+# It mostly waits for locks.
+build/check/torture/stopped.log: SLEEPING = -j 6
 
 # The whole campaigns: those that count side by side, then alone those that time calls.
 CAMPAIGNS = $(TORTURE) hostile-asan $(STORMS)
 COUNTING = kill_step sys_fail signal_step interleave
 $(foreach c,$(TORTURE),$(eval campaign-$(c) = build/plain/torture/$(c) --long))
 $(foreach c,$(COUNTING),$(eval campaign-$(c) += -j $(JOBS)))
+campaign-stopped += -j 6
 campaign-hostile-asan = build/asan/torture/hostile --long
 
 # Storms: users' builds for an hour, sanitizers for a part of it.
