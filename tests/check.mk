@@ -13,8 +13,9 @@ UNIT = test_addr test_alloc test_api test_cancel test_check test_check_root test
 	test_sweep test_takeover test_thread test_threads
 THREADED = test_alloc test_fork test_os_thread test_publish test_span test_static test_thread \
 	test_threads
-# All but two that take minutes there, and two whose lost pages valgrind takes for errors.
-MEMCHECKED = $(filter-out test_churn test_guard test_lost test_space,$(UNIT))
+# All but two that take minutes there, two whose lost pages valgrind takes for errors, and one that
+# measures how long calls wait.
+MEMCHECKED = $(filter-out test_churn test_guard test_lost test_patience test_space,$(UNIT))
 TESTS = $(UNIT) storm storm_publish
 MISUSE = behind_the_end closed_map double_free double_free_large double_free_static heap_pointer \
 	interior interior_large interior_static metadata never_allocated null_map other_map \

@@ -29,7 +29,8 @@
 #define HANDLER_USEC_MAX 2500000u
 #define STEPS_MAX 200000u
 /* Up to so many, the signal comes after each step. */
-#define EACH_STEPS_MAX 6000u
+#define EACH_LONG 6000u
+#define EACH_SHORT 4000u
 /* So many times it comes alone. */
 #define ALONE_LONG 150u
 #define ALONE_SHORT 4u
@@ -382,7 +383,7 @@ static void campaign_op(bool child)
 	run_anywhere(&p);
 	p.only = 0;
 	/* Malloc and free are interrupted everywhere; a walk of all records is long and monotonous. */
-	p.every = p.steps / EACH_STEPS_MAX + 1;
+	p.every = p.steps / (campaign_long() ? EACH_LONG : EACH_SHORT) + 1;
 	uint64_t stride = campaign_long() ? p.steps / ALONE_LONG + 1 : p.steps / ALONE_SHORT + 1;
 
 	run_anywhere(&p);
