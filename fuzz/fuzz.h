@@ -109,6 +109,7 @@ uint64_t file_get(uint64_t off);
 void file_put(uint64_t off, uint64_t value);
 uint64_t file_allocated(void); /* bytes, as image_build() left it */
 uint64_t file_blocks(void);    /* bytes, now */
+uint64_t image_digest(void);   /* of what is in it, now */
 
 /* An independent CRC-32C of a header. */
 uint32_t header_checksum(const uint8_t *header);
@@ -157,6 +158,9 @@ void fault_settle(int fd);
 /* Around each call of the library: it ends in bounded time, and takes bounded disk space. */
 void call_begin(uint64_t wanted_bytes);
 void call_end(void);
+
+/* What the library answered, for the record (answers.c). */
+void answer(uint64_t value);
 
 /* With `-v` the replay says what a program does. */
 extern bool fuzz_verbose;

@@ -6,7 +6,7 @@ FUZZ_JOBS ?= 2
 HARNESSES ?= header loadmap ops hostile check
 AFL_CLANG ?= afl-clang-fast
 
-FUZZ_COMMON = image fake faults common arguments rough model model_publish model_roots model_world
+FUZZ_COMMON = answers image fake faults common arguments rough model model_publish model_roots model_world
 FUZZ_WRAP = -Wl,@fuzz/wrapped.txt
 FUZZ_HOOK = -include fuzz/hook.h
 FUZZ_UBSAN = undefined$(comma)bounds$(comma)implicit-conversion$(comma)unsigned-integer-overflow
@@ -24,7 +24,7 @@ $(eval $(call flavour,afl,$$(FUZZ_AFL) $$(AFL_CLANG) -O2 -g $$(FUZZ_HOOK)))
 $(eval $(call flavour,aflcmp,$$(FUZZ_AFL) AFL_LLVM_CMPLOG=1 $$(AFL_CLANG) -O2 -g $$(FUZZ_HOOK)))
 $(eval $(call flavour,aflmut,$$(CLANG) -O2 -fPIC -DFUZZ_AFL))
 
-# $(1): a flavour; $(2): the object with the loop around a harness; $(3): how to link.
+# $(1): a flavour; $(2): the objects with the loop around a harness; $(3): how to link.
 define harnesses
 build/$(1)/libfuzz.a: $$(FUZZ_COMMON:%=build/$(1)/fuzz/%.o)
 	@rm -f $$@
@@ -67,7 +67,7 @@ FUZZ_RESULTS = $(HARNESSES:%=build/check/replay/fuzz_%.log) build/check/replay/n
 RESULTS += $(FUZZ_RESULTS)
 results: $(FUZZ_RESULTS)
 build/check/replay/fuzz_%.log: build/replay/fuzz_% $(wildcard corpus/*/*)
-	$(call run,$< corpus/$* corpus/regressions)
+	$(call run,$< -a corpus/answers/$* corpus/$* corpus/regressions)
 build/check/replay/no_leak.log: build/no_leak
 	$(call run,$<)
 build/no_leak: build/plain/fuzz/no_leak.o build/libqalloc.a
@@ -75,7 +75,14 @@ build/no_leak: build/plain/fuzz/no_leak.o build/libqalloc.a
 
 fuzz-replay: $(HARNESSES:%=build/replay/fuzz_%) build/no_leak ## run the corpus under ASan and UBSan
 	@for h in $(HARNESSES); do printf '%-8s ' $$h; \
-		build/replay/fuzz_$$h corpus/$$h corpus/regressions || exit 1; done; build/no_leak
+		build/replay/fuzz_$$h -a corpus/answers/$$h corpus/$$h corpus/regressions || exit 1; \
+	done; build/no_leak
+
+# After a change of what the library answers, or of the corpus: then look at what git diff says.
+fuzz-answers: $(HARNESSES:%=build/replay/fuzz_%) # record what the corpus is answered
+	@mkdir -p corpus/answers; for h in $(HARNESSES); do \
+		build/replay/fuzz_$$h -w corpus/$$h corpus/regressions >corpus/answers/$$h \
+			2>build/replay/$$h.log || { cat build/replay/$$h.log; exit 1; }; done
 
 fuzz-msan: $(HARNESSES:%=build/msan/fuzz_%) # no uninitialised byte reaches the file
 	@for h in $(HARNESSES); do printf '%-8s ' $$h; \
@@ -110,4 +117,4 @@ fuzz-min: $(HARNESSES:%=build/fuzz/fuzz_%) ## minimise the corpus
 fuzz-mutants: ## remove one rule or bound at a time: does the corpus notice?
 	@fuzz/mutants.sh
 
-.PHONY: fuzz fuzz-afl fuzz-replay fuzz-msan fuzz-seeds fuzz-coverage fuzz-min fuzz-mutants
+.PHONY: fuzz fuzz-afl fuzz-answers fuzz-replay fuzz-msan fuzz-seeds fuzz-coverage fuzz-min fuzz-mutants

@@ -18,6 +18,8 @@ static void report(const char *finding, void *arg)
 {
 	(void)arg;
 	FUZZ_CHECK(strlen(finding) > 0);
+	for (size_t i = 0; finding[i] != '\0'; i++)
+		answer((uint64_t)finding[i]);
 	findings++;
 }
 
@@ -26,6 +28,8 @@ static int visit(void *block, size_t size, void *arg)
 	const struct map *m = arg;
 	uint64_t rel = 0;
 
+	answer((uint64_t)(uintptr_t)block - m->base);
+	answer(size);
 	FUZZ_CHECK(map_rel(m, block, &rel) && size <= m->geo.data_end - m->geo.data_off - rel);
 	return 0;
 }
@@ -128,8 +132,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	call_enter(0);
 	void *map = qalloc_openfd(fd, &options);
 
-	if (map == NULL)
+	if (map == NULL) {
+		answer((uint64_t)qalloc_error());
 		return 0;
+	}
 	bool busy = somebody_inside(map), left = somebody_left(map);
 
 	findings = 0;
@@ -146,6 +152,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	call_enter(0);
 	FUZZ_CHECK(qalloc_mapinfo(map, &info) == 0);
 	expect_success();
+	answer(info.live_bytes);
+	answer(info.free_bytes);
+	answer(info.largest_free);
+	answer(info.left);
 	if (result == 0 && !left && (options.flags & QALLOC_READONLY) == 0) {
 		model_run(map, fd, &image.program, busy);
 		return 0;

@@ -310,6 +310,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	enum qalloc_err wanted = expected_rule(whole, len, image.file_size);
 	enum qalloc_err found = hdr_decode(bytes, len, image.file_size, &p);
 
+	answer((uint64_t)found);
 	bool slow = (image.control & CONTROL_SIZES) != 0;
 
 	if (slow)

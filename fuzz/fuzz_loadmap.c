@@ -41,6 +41,7 @@ static void refusal_holds(const struct image *image)
 	int number = errno;
 	int error = qalloc_error();
 
+	answer(((uint64_t)error << 32) + (uint64_t)number);
 	call_end();
 	FUZZ_CHECK(number != 0 && qalloc_errmsg()[0] != '\0');
 	/* The kernel refuses an address, or has no room for the mapping. */

@@ -63,6 +63,8 @@ void live_add(void *block, uint64_t size, uint64_t usable)
 	uint64_t rel = (uint64_t)(uintptr_t)block - (model.m->base + model.m->geo.data_off);
 	struct live *l = &model.live[model.count];
 
+	answer(rel);
+	answer(usable);
 	FUZZ_CHECK(rel < model.m->geo.data_end - model.m->geo.data_off);
 	FUZZ_CHECK(size <= usable && usable <= model.m->geo.data_end - model.m->geo.data_off - rel);
 	FUZZ_CHECK(rel % (model.m->geo.items == 0 || model.m->geo.item_bytes % 16 == 0 ? 16 : 8) ==
@@ -299,6 +301,7 @@ static int visit(void *block, size_t size, void *arg)
 	walk.last = block;
 	walk.seen++;
 	walk.bytes += size;
+	answer(size);
 	for (uint32_t i = 0; i < model.count; i++) {
 		if (model.live[i].at == block) {
 			FUZZ_CHECK(model.live[i].usable == size);
@@ -311,6 +314,7 @@ static int visit(void *block, size_t size, void *arg)
 static void report(const char *finding, void *arg)
 {
 	(void)arg;
+	answer((uint64_t)finding[0]);
 	fprintf(stderr, "finding: %s\n", finding);
 }
 
@@ -326,6 +330,8 @@ void model_compare(void)
 	call_enter(0);
 	FUZZ_CHECK(qalloc_mapinfo(model.map, &info) == 0);
 	expect_success();
+	answer(info.free_bytes);
+	answer(info.largest_free);
 	FUZZ_CHECK(info.live_blocks == model.count && info.live_bytes == walk.bytes);
 	FUZZ_CHECK(info.live_bytes + info.free_bytes <= info.data_bytes);
 	FUZZ_CHECK(info.largest_free <= info.free_bytes && info.fragmentation <= 1000);

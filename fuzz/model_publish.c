@@ -35,7 +35,7 @@ static void malloc_to(void)
 {
 	uint64_t size = take_block_size();
 	uint32_t host = take_host(UINT32_MAX);
-	void *before = &model, *after = NULL;
+	void *before = (void *)(uintptr_t)0xABCD0, *after = NULL;
 
 	if (host == model.count || model.count == LIVE_MAX)
 		return;

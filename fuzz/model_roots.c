@@ -27,6 +27,7 @@ static int remember(const char *name, void *value, void *arg)
 {
 	(void)value;
 	(void)arg;
+	answer(strlen(name));
 	FUZZ_CHECK(forget_count < QALLOC_ROOTS_MAX);
 	memcpy(forget[forget_count++], name, strlen(name) + 1);
 	return 0;

@@ -3,14 +3,14 @@
  * A main() for a harness that is built from mutants.c's copy of the sources: which of the checks that
  * are switched off, one at a time, does a corpus notice?
  *
- *   fuzz_x FIRST END FOLDER...     numbers of mutants, [FIRST, END); or, read from stdin: FIRST = END
+ *   fuzz_x ANSWERS FOLDER...     reads the numbers of the mutants from stdin
  *
  *  - First every input runs with all checks, and what it evaluates is noted: a mutant
  *    is tried only on the inputs that come past it.
  *  - Each mutant runs in a child.  Noticed: it ends by a signal (a sanitizer, a property, a second
- *    of processor time for one input) or with a status that is not 0.
+ *    of processor time for one input), or an input answers something else than recorded.
  *  - MUTANT_INPUTS: how many inputs for each mutant at most.
- *  - Prints the numbers of those that were noticed.
+ *  - Prints the numbers of those that were noticed, and by which input.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,10 +20,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "answers.h"
 
 #define MUTANTS_MAX 4096u
 #define INPUTS_MAX 4096u
@@ -54,11 +57,14 @@ int mutant(int number)
 struct one_input {
 	uint8_t *bytes;
 	size_t size;
+	const uint32_t *recorded; /* what it answers; NULL: anything */
+	char name[64];
 	uint8_t passes[MUTANTS_MAX / 8]; /* bit: it evaluates this mutant */
 };
 
 static struct one_input *inputs;
 static size_t count;
+static size_t *order; /* in which they are tried */
 static uint8_t *passing;
 static int chosen = -1;
 
@@ -84,6 +90,8 @@ static void read_input(const char *path)
 		perror(path);
 		exit(2);
 	}
+	snprintf(in->name, sizeof(in->name), "%.63s", strrchr(path, '/') + 1);
+	in->recorded = answers_of(path);
 	in->bytes = malloc(INPUT_MAX);
 	if (in->bytes == NULL)
 		exit(2);
@@ -117,45 +125,60 @@ static bool evaluates(const struct one_input *in, int number)
 	return (in->passes[number / 8] >> number % 8 & 1) != 0;
 }
 
-static _Noreturn void run_all(int number)
+/* Whether this input notices nothing. */
+static bool passes_by(const struct one_input *in)
+{
+	LLVMFuzzerTestOneInput(in->bytes, in->size);
+	uint32_t number = answers_end();
+
+	return in->recorded == NULL || *in->recorded == number;
+}
+
+/* Those first that noticed most; the number of the one that runs is where the parent sees it. */
+static _Noreturn void run_all(int number, volatile size_t *at)
 {
 	int quiet = open("/dev/null", O_WRONLY);
+	const char *limit = getenv("MUTANT_INPUTS");
+	size_t most = limit == NULL ? count : strtoul(limit, NULL, 10);
 
 	dup2(quiet, STDERR_FILENO);
-	size_t most = getenv("MUTANT_INPUTS") == NULL ? count
-						      : strtoul(getenv("MUTANT_INPUTS"), NULL, 10);
-	size_t passed = 0, seen = 0;
-
-	for (size_t i = 0; i < count; i++)
-		passed += evaluates(&inputs[i], number);
 	chosen = number;
-	for (size_t i = 0; i < count; i++) {
-		/* Evenly, if there are too many. */
-		if (!evaluates(&inputs[i], number) ||
-		    (passed > most && seen * most / passed == (seen + 1) * most / passed)) {
-			seen += evaluates(&inputs[i], number);
+	for (size_t i = 0; i < count && most > 0; i++) {
+		if (!evaluates(&inputs[order[i]], number))
 			continue;
-		}
-		seen++;
+		most--;
+		*at = i;
 		clock_start();
-		LLVMFuzzerTestOneInput(inputs[i].bytes, inputs[i].size);
+		if (!passes_by(&inputs[order[i]]))
+			_exit(1);
 	}
 	_exit(0);
 }
 
-static void try(int number)
+/* Who noticed one goes to the front: it will notice others. */
+static void to_front(size_t at)
+{
+	size_t input = order[at];
+
+	memmove(order + 1, order, at * sizeof(*order));
+	order[0] = input;
+}
+
+static void try(int number, volatile size_t *at)
 {
 	int status = 0;
 	pid_t child = fork();
 
 	if (child == 0)
-		run_all(number);
+		run_all(number, at);
 	if (child < 0 || waitpid(child, &status, 0) != child) {
 		perror("fork");
 		exit(2);
 	}
-	if (status != 0)
-		printf("%d\n", number);
+	if (status != 0) {
+		printf("%d %s\n", number, inputs[order[*at]].name);
+		to_front(*at);
+	}
 	fflush(stdout);
 }
 
@@ -164,23 +187,30 @@ int main(int argc, char **argv)
 	struct rlimit no_core = {0, 0};
 	int number;
 
-	if (argc < 4)
+	if (argc < 3 || !answers_read(argv[1]))
 		return 2;
 	setrlimit(RLIMIT_CORE, &no_core);
 	inputs = calloc(INPUTS_MAX, sizeof(*inputs));
-	if (inputs == NULL)
+	order = calloc(INPUTS_MAX, sizeof(*order));
+	size_t *at = mmap(NULL, sizeof(*at), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			  0);
+
+	if (inputs == NULL || order == NULL || at == MAP_FAILED)
 		return 2;
-	for (int i = 3; i < argc; i++)
+	for (int i = 2; i < argc; i++)
 		read_folder(argv[i]);
 	for (size_t i = 0; i < count; i++) {
+		order[i] = i;
 		passing = inputs[i].passes;
-		LLVMFuzzerTestOneInput(inputs[i].bytes, inputs[i].size);
+		if (!passes_by(&inputs[i])) {
+			fprintf(stderr, "%s: answers something else than recorded\n",
+				inputs[i].name);
+			return 2;
+		}
 	}
 	passing = NULL;
-	for (number = atoi(argv[1]); number < atoi(argv[2]); number++)
-		try(number);
-	while (strcmp(argv[1], argv[2]) == 0 && scanf("%d", &number) == 1)
-		try(number);
+	while (scanf("%d", &number) == 1)
+		try(number, at);
 	return 0;
 }
 

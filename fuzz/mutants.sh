@@ -12,6 +12,7 @@ seconds=${MUTANT_SECONDS:-0} jobs=${FUZZ_JOBS:-2} clang=${CLANG:-clang}
 dir=${MUTANT_DIR:-build/mutants}
 language="-std=c11 -D_GNU_SOURCE -g -w -pthread -Iinclude -iquote src -include fuzz/hook.h"
 sanitized="-fsanitize=address,undefined -fno-sanitize-recover=all"
+harness_files=$(sed -n 's/^FUZZ_COMMON = //p' fuzz/fuzz.mk | tr ' ' '\n' | sed 's|.*|fuzz/&.c|')
 rm -rf "$dir"
 mkdir -p "$dir/src"
 cc -std=c11 -D_GNU_SOURCE -O1 -w -o "$dir/mutants" fuzz/mutants.c || exit 2
@@ -23,7 +24,7 @@ done
 # $1: folder for objects; $2: more flags.  The copies instead of the files that have one.
 compile() {
 	mkdir -p "$dir/$1"
-	for f in src/*.c fuzz/{image,fake,faults,common,arguments,rough,model,model_publish,model_roots,model_world}.c \
+	for f in src/*.c $harness_files \
 		fuzz/{mutant,mutator,engine}.c $(printf 'fuzz/fuzz_%s.c ' $harnesses); do
 		from=$f
 		[ -f "$dir/$f" ] && from=$dir/$f
@@ -35,7 +36,7 @@ compile() {
 link() {
 	for h in $harnesses; do
 		objects=
-		for f in src/*.c fuzz/{image,fake,faults,common,arguments,rough,model,model_publish,model_roots,model_world}.c; do
+		for f in src/*.c $harness_files; do
 			objects+=" $dir/$1/$(basename "$f" .c).o"
 		done
 		for f in $2; do objects+=" $dir/$1/$f.o"; done
@@ -48,18 +49,23 @@ link() {
 compile replay -O1 || exit 2
 link replay mutant
 
+# MUTANT_ANSWERS=/dev/null: noticed by properties and sanitizers alone.
+answers() { echo "${MUTANT_ANSWERS:-corpus/answers/$1}"; }
+
 # What one harness leaves, the next one tries.
 seq 0 $((next - 1)) >"$dir/left"
-: >"$dir/killed"
+: >"$dir/killed_by"
 for h in $harnesses; do
 	split -n "r/$jobs" "$dir/left" "$dir/part."
 	for part in "$dir"/part.*; do
-		"$dir/replay/fuzz_$h" 0 0 "corpus/$h" corpus/regressions <"$part" >"$part.killed" &
+		"$dir/replay/fuzz_$h" "$(answers "$h")" "corpus/$h" corpus/regressions \
+			<"$part" >"$part.killed" &
 		pids+=" $!"
 	done
 	for p in $pids; do wait "$p" || { echo "mutants: $h fails without any mutant"; exit 2; }; done
 	pids=
-	cat "$dir"/part.*.killed >>"$dir/killed"
+	sed "s|\$| $h|" "$dir"/part.*.killed >>"$dir/killed_by"
+	cut -d' ' -f1 "$dir/killed_by" >"$dir/killed"
 	rm -f "$dir"/part.*
 	seq 0 $((next - 1)) | grep -vxFf "$dir/killed" >"$dir/left"
 	echo "mutants: $next, left after $h: $(wc -l <"$dir/left")"

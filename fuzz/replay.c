@@ -4,7 +4,9 @@
  * file of each folder.  Any compiler will do.
  *
  *   build/replay/fuzz_header corpus/header corpus/regressions
- *   build/replay/fuzz_ops -v FILE    says what the program does
+ *   build/replay/fuzz_ops -v FILE                says what the program does
+ *   build/replay/fuzz_ops -a ANSWERS FOLDER...   and compares what it answers with what is recorded
+ *   build/replay/fuzz_ops -w FOLDER...           prints what is to be recorded
  */
 #include <dirent.h>
 #include <signal.h>
@@ -15,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "answers.h"
+
 #define INPUT_MAX ((size_t)1 << 20)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -22,13 +26,29 @@ const char *__asan_default_options(void);
 
 extern bool fuzz_verbose;
 
-static unsigned long files;
+static unsigned long files, differing;
+static bool compares, records;
 static char current[4096];
 
 /* Findings end with abort(), so that the handler below can name the file. */
 const char *__asan_default_options(void)
 {
 	return "abort_on_error=1:detect_leaks=0";
+}
+
+static void answered(const char *path, uint32_t number)
+{
+	const char *slash = strrchr(path, '/');
+	const uint32_t *recorded = compares ? answers_of(path) : NULL;
+
+	if (records)
+		printf("%08x %s\n", number, slash == NULL ? path : slash + 1);
+	if (!compares || (recorded != NULL && *recorded == number))
+		return;
+	fprintf(stderr, "%s: %s\n", path,
+		recorded == NULL ? "no answer is recorded: make fuzz-answers"
+				 : "answers something else than recorded in corpus/answers");
+	differing++;
 }
 
 static int run_file(const char *path)
@@ -45,6 +65,7 @@ static int run_file(const char *path)
 	fclose(f);
 	files++;
 	LLVMFuzzerTestOneInput(bytes, size);
+	answered(path, answers_end());
 	return 0;
 }
 
@@ -84,12 +105,21 @@ static void on_abort(int number)
 
 int main(int argc, char **argv)
 {
-	int failed = 0;
+	int failed = 0, i = 1;
 
 	signal(SIGABRT, on_abort);
-	fuzz_verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
-	for (int i = fuzz_verbose ? 2 : 1; i < argc; i++)
+	if (argc > 2) {
+		fuzz_verbose = strcmp(argv[1], "-v") == 0;
+		records = strcmp(argv[1], "-w") == 0;
+		compares = strcmp(argv[1], "-a") == 0;
+		i += fuzz_verbose + records + 2 * compares;
+	}
+	if (compares && !answers_read(argv[2]))
+		return 2;
+	for (; i < argc; i++)
 		failed |= run_path(argv[i]);
-	printf("%lu files, %s\n", files, failed ? "failed" : "no finding");
+	failed |= differing != 0;
+	if (!records)
+		printf("%lu files, %s\n", files, failed ? "failed" : "no finding");
 	return failed || files == 0;
 }

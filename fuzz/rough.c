@@ -62,6 +62,7 @@ static void touch(void *block, uint64_t size)
 	}
 	expect_success();
 	FUZZ_CHECK(inside(block, size));
+	answer((uint64_t)(uintptr_t)block - r.base);
 	if (size > 0) {
 		((volatile uint8_t *)block)[0] = 0xA5;
 		((volatile uint8_t *)block)[size - 1] = 0x5A;
@@ -166,6 +167,8 @@ static int visit(void *block, size_t size, void *arg)
 	(void)arg;
 	FUZZ_CHECK(inside(block, size));
 	FUZZ_CHECK(++r.visits <= VISITS_MAX + file_allocated());
+	answer((uint64_t)(uintptr_t)block - r.base);
+	answer(size);
 	r.blocks[r.visits % BLOCKS] = block;
 	return 0;
 }
@@ -175,12 +178,14 @@ static int visit_root(const char *name, void *value, void *arg)
 	(void)arg;
 	FUZZ_CHECK(strlen(name) <= QALLOC_ROOTNAME_MAX);
 	FUZZ_CHECK(value == NULL || inside(value, 1));
+	answer(strlen(name) + (value == NULL ? 0 : (uint64_t)(uintptr_t)value - r.base));
 	return 0;
 }
 
 static void report(const char *finding, void *arg)
 {
 	FUZZ_CHECK(finding[0] != '\0');
+	answer((uint64_t)finding[0] + (uint64_t)finding[5] * 256);
 	++*(uint64_t *)arg;
 }
 
@@ -243,6 +248,7 @@ static void op_free(uint8_t op)
 		size = qalloc_usable_size(r.map, block);
 		expect(size != 0);
 		FUZZ_CHECK(size == 0 || inside(block, size));
+		answer(size);
 		break;
 	}
 }
@@ -264,6 +270,7 @@ static void op_roots(uint8_t op)
 		call_enter(0);
 		value = qalloc_getroot(r.map, name);
 		FUZZ_CHECK(value == NULL || inside(value, 1));
+		answer(value == NULL ? 0 : (uint64_t)(uintptr_t)value - r.base);
 		if (value != NULL)
 			expect_success();
 		else if (errno != 0)
@@ -284,6 +291,18 @@ static void op_roots(uint8_t op)
 		expect(qalloc_roots(r.map, visit_root, NULL) == 0);
 		break;
 	}
+}
+
+static void answer_info(const struct qalloc_info *info)
+{
+	answer(info->live_blocks);
+	answer(info->live_bytes);
+	answer(info->free_bytes);
+	answer(info->largest_free);
+	answer(info->disk_bytes);
+	answer(info->processes);
+	answer(info->left);
+	answer(info->reserves);
 }
 
 static void op_look(uint8_t op)
@@ -309,16 +328,19 @@ static void op_look(uint8_t op)
 		break;
 	case 4:
 		expect(qalloc_mapinfo(r.map, &info) == 0);
+		answer_info(&info);
 		break;
 	case 5:
 		off = qalloc_offset(r.map, take_pointer());
 		FUZZ_CHECK(off == 0 || inside((void *)(uintptr_t)(r.base + off), 1));
+		answer(off);
 		break;
 	case 6:
 		off = take_bytes(r.in, 5);
 		off = (uint64_t)(uintptr_t)qalloc_address(
 			r.map, (op & 8) != 0 ? r.start - r.base + off % (r.end - r.start) : off);
 		FUZZ_CHECK(off == 0 || inside((void *)(uintptr_t)off, 1));
+		answer(off == 0 ? 0 : off - r.base);
 		break;
 	default:
 		expect(((op & 8) != 0 ? qalloc_checkpoint() : qalloc_sync(r.map)) == 0);
@@ -381,6 +403,7 @@ static void op_publish(uint8_t op)
 			expect(qalloc_recover(r.map) == 0);
 		else if (qalloc_sweep(r.map, reach, NULL, &freed) != 5)
 			call_end();
+		answer(freed);
 		break;
 	}
 }
@@ -462,6 +485,7 @@ static void ignore_misuse(void *map, void *block, int error, void *arg)
 {
 	(void)block;
 	(void)arg;
+	answer((uint64_t)error);
 	FUZZ_CHECK(map == r.map || (map == NULL && error == QALLOC_EHANDLE));
 	FUZZ_CHECK(map == NULL || error == QALLOC_EWILD || error == QALLOC_EINTERIOR ||
 		   error == QALLOC_ENOTLIVE);
