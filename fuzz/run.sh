@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Runs harnesses and ends with a table.  Findings stay in build/fuzzing/<engine>/findings/.  Fails if there
-# is a new one, or if a harness did not run.
+# Runs one harness after the other, each with JOBS workers that share a corpus, and ends with a table.
+# Findings stay in build/fuzzing/<engine>/findings/.  Fails if there is a new one, or if a harness did not run.
 #   fuzz/run.sh libfuzzer|afl SECONDS JOBS HARNESS...
 cd "$(dirname "$0")/.." || exit 2
 engine=$1 seconds=$2 jobs=$3
@@ -25,10 +25,9 @@ bounded() {
 
 longest() { [ "$1" = header ] && echo 512 || echo 2048; }
 
-# A harness goes on after a finding, until its time is up; each finding is one file.
+# $1: harness, $2: worker.  Goes on after a finding, until its time is up; each finding is one file.
 run_libfuzzer() {
 	local h=$1 end=$((SECONDS + seconds)) left entropic=1
-	mkdir -p "$out/corpus/$h"
 	# Choosing among few features costs more than running the header's rules.
 	[ "$h" = header ] && entropic=0
 	while left=$((end - SECONDS)) && [ "$left" -gt 0 ]; do
@@ -37,32 +36,40 @@ run_libfuzzer() {
 			-rss_limit_mb=4096 -report_slow_units=60 -artifact_prefix="$out/findings/$h-" \
 			"$out/corpus/$h" "corpus/$h" corpus/regressions
 		[ $? = 0 ] || sleep 1
-	done >"$out/$h.log" 2>&1
+	done >"$out/$h.$2.log" 2>&1
 }
 
+# The first worker is AFL++'s main one.
 run_afl() {
-	local h=$1
+	local h=$1 role=-S
+	[ "$2" = 1 ] && role=-M
 	bounded timeout -k 10 $((seconds + 120)) afl-fuzz -i "corpus/$h" -o "$out/corpus/$h" \
-		-V "$seconds" -x fuzz/dictionary.txt -c "build/aflcmp/fuzz_$h" -G "$(longest "$h")" \
-		-t 2000+ -- "build/afl/fuzz_$h" >"$out/$h.log" 2>&1
+		$role "worker$2" -V "$seconds" -x fuzz/dictionary.txt -c "build/aflcmp/fuzz_$h" \
+		-G "$(longest "$h")" -t 2000+ -- "build/afl/fuzz_$h" >"$out/$h.$2.log" 2>&1
+}
+
+after_libfuzzer() { :; }
+
+after_afl() {
+	local h=$1
 	# afl-fuzz leaves the children of its CMPLOG server behind, each in a session of its own.
 	for p in /proc/[0-9]*; do
 		case $(readlink "$p/exe") in
 		"$PWD/build/afl/fuzz_$h" | "$PWD/build/aflcmp/fuzz_$h") kill -KILL "${p#/proc/}" ;;
 		esac
 	done 2>/dev/null
-	for f in "$out/corpus/$h"/default/{crashes,hangs}/id*; do
+	for f in "$out/corpus/$h"/worker*/{crashes,hangs}/id*; do
 		[ "$f" -nt "$out/started" ] && cp "$f" "$out/findings/$h-$(md5sum <"$f" | cut -c1-12)"
 	done
 }
 
 last_line() {
-	[ -f "$out/$1.log" ] || return 0
-	tr "\r" "\n" <"$out/$1.log" | grep -aE '^#[0-9]+|execs? speed|corpus count' |
+	[ -f "$out/$1.1.log" ] || return 0
+	tr "\r" "\n" <"$out/$1.1.log" | grep -aE '^#[0-9]+|execs? speed|corpus count' |
 		tail -n 1 | cut -c1-80
 }
 
-# $1: the harness, $2: findings.  Executions for each second, and for each second of processor time.
+# $1: the harness, $2: findings.  Executions of all workers, for each second, and for each second of processor time.
 row() {
 	"row_$engine" "$1" | awk -v h="$1" -v found="$2" -v seconds="$seconds" '
 		NR == FNR { cpu += $1 + $2; next }
@@ -74,46 +81,56 @@ row() {
 		END { exit runs == 0 }' "$out/$1.time" -
 }
 
+# Executions of all; edges and corpus of the worker that has most.
 row_libfuzzer() {
-	tr '\r' '\n' <"$out/$1.log" | awk '
+	cat "$out/$1".*.log | tr '\r' '\n' | awk '
 		/stat::number_of_executed_units:/ { runs += $2 }
-		/DONE|pulse|NEW|REDUCE|INITED/ {
+		/DONE|pulse|NEW|REDUCE|INITED|RELOAD/ {
 			for (i = 1; i < NF; i++) {
-				if ($i == "cov:") edges = $(i + 1)
-				if ($i == "corp:") { split($(i + 1), c, "/"); corpus = c[1] }
+				if ($i == "cov:" && $(i + 1) > edges) edges = $(i + 1)
+				if ($i == "corp:") {
+					split($(i + 1), c, "/")
+					if (c[1] > corpus) corpus = c[1]
+				}
 			}
 		}
 		END { print runs + 0, edges + 0, corpus + 0 }'
 }
 
 row_afl() {
-	awk -F' *: *' '{ v[$1] = $2 } END { print v["execs_done"] + 0, v["edges_found"] + 0, v["corpus_count"] + 0 }' \
-		"$out/corpus/$1/default/fuzzer_stats" 2>/dev/null
+	cat "$out/corpus/$1"/worker*/fuzzer_stats 2>/dev/null | awk -F' *: *' '
+		$1 == "execs_done" { runs += $2 }
+		$1 == "edges_found" && $2 > edges { edges = $2 }
+		$1 == "corpus_count" && $2 > corpus { corpus = $2 }
+		END { print runs + 0, edges + 0, corpus + 0 }'
+}
+
+workers() {
+	trap 'kill $(jobs -p) 2>/dev/null; exit 1' TERM INT
+	for w in $(seq "$jobs"); do "run_$engine" "$1" "$w" & done
+	wait
 }
 
 all() {
-	local running=0
 	trap 'kill $(jobs -p) 2>/dev/null; exit 1' TERM INT
 	for h in "$@"; do
-		echo "$h: $seconds s of $engine"
-		{ time "run_$engine" "$h"; } 2>"$out/$h.time" &
-		running=$((running + 1))
-		if [ "$running" -ge "$jobs" ]; then
-			wait -n
-			running=$((running - 1))
-		fi
+		echo "$h: $seconds s of $engine, $jobs workers"
+		mkdir -p "$out/corpus/$h"
+		rm -f "$out/$h".*.log
+		{ time workers "$h"; } 2>"$out/$h.time" &
+		wait $!
+		"after_$engine" "$h"
 	done
-	wait
 }
 
 all "$@" &
 driver=$!
 trap 'kill $driver 2>/dev/null; wait; exit 1' TERM INT
 while kill -0 "$driver" 2>/dev/null; do
-	for h in "$@"; do
-		line=$(last_line "$h")
-		[ -n "$line" ] && [ -t 1 ] && printf '  %-8s %s\n' "$h" "$line"
-	done
+	# Of the one that runs.
+	h=$(cd "$out" && ls -t -- *.1.log 2>/dev/null | head -n 1)
+	line=$(last_line "${h%.1.log}")
+	[ -n "$line" ] && [ -t 1 ] && printf '  %-8s %s\n' "${h%.1.log}" "$line"
 	sleep 2
 done
 wait
@@ -122,7 +139,7 @@ failed=0
 printf '\n%-10s %12s %8s %10s %7s %8s %9s\n' harness executions per-sec per-cpu-s edges corpus findings
 for h in "$@"; do
 	found=$(find "$out/findings" -type f -name "$h-*" -newer "$out/started" | wc -l)
-	row "$h" "$found" || { echo "$h did not run: $out/$h.log"; failed=1; }
+	row "$h" "$found" || { echo "$h did not run: $out/$h.1.log"; failed=1; }
 	[ "$found" = 0 ] || failed=1
 done
 find "$out/findings" -type f -newer "$out/started"
