@@ -128,12 +128,35 @@ int __wrap_os_identify(int fd, struct os_file *out)
 		return __real_os_identify(fd, out);
 	/* A descriptor that may be another file's by now is not closed. */
 	fake.doubted = true;
-	return -1;
+	/* Some faults are not failures: it is not the file that it should be. */
+	switch (__real_os_identify(fd, out) == 0 ? fake.fault_errno : EIO) {
+	case EPERM:
+		out->owner = os_user() + 1;
+		return 0;
+	case EACCES:
+		out->mode |= 022;
+		out->unlinked = false;
+		return 0;
+	case EAGAIN:
+		out->kind = OS_OTHER;
+		return 0;
+	case EOPNOTSUPP:
+		out->inode++;
+		return 0;
+	case EDQUOT:
+		out->writable = false;
+		return 0;
+	default:
+		return -1;
+	}
 }
 
 int __wrap_os_is_network(int fd, bool *network)
 {
-	return fault_now() ? -1 : __real_os_is_network(fd, network);
+	if (!fault_now())
+		return __real_os_is_network(fd, network);
+	*network = true;
+	return fake.fault_errno == EOPNOTSUPP ? 0 : -1;
 }
 
 int __wrap_os_read_at(int fd, void *buf, size_t len, uint64_t off, size_t *got)

@@ -110,6 +110,7 @@ void file_put(uint64_t off, uint64_t value);
 uint64_t file_allocated(void); /* bytes, as image_build() left it */
 uint64_t file_blocks(void);    /* bytes, now */
 uint64_t image_digest(void);   /* of what is in it, now */
+uint64_t image_contents(void); /* the same, but for the disk space that it takes */
 
 /* An independent CRC-32C of a header. */
 uint32_t header_checksum(const uint8_t *header);

@@ -6,7 +6,8 @@ FUZZ_JOBS ?= 2
 HARNESSES ?= header loadmap ops hostile check
 AFL_CLANG ?= afl-clang-fast
 
-FUZZ_COMMON = answers image fake faults common arguments rough model model_publish model_roots model_world
+FUZZ_COMMON = answers image fake faults common arguments rough adversary model \
+	model_publish model_roots model_world model_dead
 FUZZ_WRAP = -Wl,@fuzz/wrapped.txt
 FUZZ_HOOK = -include fuzz/hook.h
 FUZZ_UBSAN = undefined$(comma)bounds$(comma)implicit-conversion$(comma)unsigned-integer-overflow
@@ -52,7 +53,8 @@ build/aflmut/mutator.so: $(patsubst %,build/aflmut/fuzz/%.o,engine mutator $(FUZ
 		build/aflmut/libqalloc.a
 	$(Q)$(CLANG) -shared -pthread $(FUZZ_WRAP) -o $@ $^
 
-build/replay/seeds: build/replay/fuzz/seeds.o build/replay/fuzz/seeds_rules.o build/replay/libfuzz.a build/replay/libqalloc.a
+build/replay/seeds: build/replay/fuzz/seeds.o build/replay/fuzz/seeds_rules.o \
+		build/replay/fuzz/seeds_sweeps.o build/replay/libfuzz.a build/replay/libqalloc.a
 	$(Q)$(CC) -fsanitize=address,undefined -pthread $(FUZZ_WRAP) -o $@ $^
 
 fuzz: $(HARNESSES:%=build/fuzz/fuzz_%) ## fuzz with libFuzzer, FUZZ_SECONDS for each harness

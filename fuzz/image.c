@@ -344,42 +344,45 @@ void *image_open(const struct image *image, int fd, const struct qalloc_options 
 	return qalloc_openmap(path, &by_path);
 }
 
-static uint64_t words_digest(uint64_t digest, const uint8_t *bytes, uint64_t count)
+static uint64_t words_digest(uint64_t digest, uint64_t at, const uint8_t *bytes, uint64_t count)
 {
 	uint64_t word;
 
 	for (uint64_t i = 0; i + 8 <= count; i += 8) {
 		memcpy(&word, bytes + i, sizeof(word));
 		if (word != 0)
-			digest = ((digest ^ i) * 31 + word) * UINT64_C(0x9E3779B97F4A7C15);
+			digest = ((digest ^ (at + i)) * 31 + word) * UINT64_C(0x9E3779B97F4A7C15);
 	}
 	return digest;
 }
 
-/* Its size, the disk space it takes, and the window's words, wherever they are not zero. */
-uint64_t image_digest(void)
+/* Its size, and the window's words, wherever they are not zero. */
+uint64_t image_contents(void)
 {
 	static uint8_t found[WINDOW_BYTES];
 	struct stat st;
 	uint64_t digest;
 	off_t from = 0, to = 0;
 
-	if (file.fd < 0)
-		return 0;
 	FUZZ_CHECK(fstat(file.fd, &st) == 0);
 	uint64_t size = min_u64((uint64_t)st.st_size, WINDOW_BYTES);
 
-	digest = (uint64_t)st.st_size * 31 + (uint64_t)st.st_blocks;
+	digest = (uint64_t)st.st_size * 31;
 	if (!file.sparse)
-		return words_digest(digest, file.window, size);
+		return words_digest(digest, 0, file.window, size);
 	while ((from = lseek(file.fd, to, SEEK_DATA)) >= 0 && (uint64_t)from < size) {
 		to = lseek(file.fd, from, SEEK_HOLE);
 		uint64_t count = min_u64((uint64_t)to, size) - (uint64_t)from;
 
 		FUZZ_CHECK(pread(file.fd, found, count, from) == (ssize_t)count);
-		digest = words_digest(digest + (uint64_t)from, found, count);
+		digest = words_digest(digest, (uint64_t)from, found, count);
 	}
 	return digest;
+}
+
+uint64_t image_digest(void)
+{
+	return file.fd < 0 ? 0 : image_contents() * 31 + file_blocks();
 }
 
 uint64_t file_get(uint64_t off)

@@ -53,12 +53,21 @@ void model_compare(void);
 /* ---- model_publish.c: a block and the pointer to it, together -------------- */
 
 void op_publish(uint8_t op);
+/* A live block that has room for a pointer, other than `but`; model.count: none. */
+uint32_t take_host(uint32_t but);
+
+/* ---- model_dead.c: between the two, and what nobody can reach -------------- */
+
+void op_die_publishing(void);
+void op_sweep(uint8_t op);
 
 /* ---- model_roots.c ------------------------------------------------------- */
 
 void op_roots(uint8_t op);
 /* Removes the roots that a map came with. */
 void roots_forget(void);
+/* Makes root i refer to the block, or to NULL.  The offset of its cell; 0: it cannot now. */
+uint64_t root_refer(uint32_t i, void *block);
 
 /* ---- model_world.c: what happens to a map besides calls ------------------- */
 

@@ -98,6 +98,22 @@ static void set(uint32_t i, void *value, const bool *matches)
 	}
 }
 
+uint64_t root_refer(uint32_t i, void *block)
+{
+	set(i, block, NULL);
+	if (value_of(i) != block || model.root[i] == 0)
+		return 0;
+	for (uint64_t at = ROOTS_OFF; at < ROOTS_OFF + QALLOC_ROOTS_MAX * ROOT_BYTES;
+	     at += ROOT_BYTES) {
+		const char *name = (const char *)map_word(model.m, at);
+
+		if ((*map_word(model.m, at + ROOT_STATE) & 1) != 0 &&
+		    strncmp(name, name_of(i), QALLOC_ROOTNAME_MAX) == 0)
+			return at + ROOT_VALUE;
+	}
+	fuzz_fail(__FILE__, __LINE__, "a root that was set is in the table");
+}
+
 static void get(uint32_t i)
 {
 	call_enter(0);

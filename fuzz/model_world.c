@@ -120,6 +120,7 @@ static void die_taking(void)
 	file_put(STATE_POOL, dead_owner(0));
 	file_put(STATE_INTENT + 8, first);
 	file_put(STATE_INTENT + 16, length);
+	file_put(STATE_INTENT + 24, 0);
 	file_put(STATE_INTENT, INTENT_RUN_TAKE);
 	if (stores == 0)
 		return;
@@ -152,6 +153,7 @@ static void die_freeing(void)
 	file_put(STATE_POOL, dead_owner(1));
 	file_put(STATE_INTENT + 8, first);
 	file_put(STATE_INTENT + 16, length);
+	file_put(STATE_INTENT + 24, 0);
 	file_put(STATE_INTENT, INTENT_RUN_FREE);
 	for (uint64_t k = 0; k < length && k < stores; k++)
 		file_put(word_off(first + k), 0);
@@ -184,6 +186,7 @@ static void close_now(void)
 static void reopen(uint8_t op)
 {
 	struct qalloc_info info = {.size = sizeof(info)};
+	uint32_t streams = model.m->geo.streams;
 
 	release_all();
 	if ((op & 1) != 0) {
@@ -195,6 +198,10 @@ static void reopen(uint8_t op)
 	}
 	close_now();
 	FUZZ_CHECK(file_get(STATE_DIRTY) == 0);
+	/* Who opens it next finds nothing to settle. */
+	FUZZ_CHECK(model.busy || file_get(STATE_INTENT) == INTENT_NONE);
+	for (uint32_t i = 0; !model.busy && i < streams; i++)
+		FUZZ_CHECK(file_get(STREAMS_OFF + i * STREAM_BYTES + STREAM_INTENT) == 0);
 	if ((op & 2) != 0) {
 		open_again(QALLOC_READONLY);
 		model_compare();
@@ -252,6 +259,14 @@ void op_world(uint8_t op)
 	case 22:
 	case 23:
 		op_publish(op);
+		break;
+	case 24:
+	case 25:
+		op_die_publishing();
+		break;
+	case 26:
+	case 27:
+		op_sweep(op);
 		break;
 	default:
 		thread_become(op);

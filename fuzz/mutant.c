@@ -192,8 +192,8 @@ int main(int argc, char **argv)
 	setrlimit(RLIMIT_CORE, &no_core);
 	inputs = calloc(INPUTS_MAX, sizeof(*inputs));
 	order = calloc(INPUTS_MAX, sizeof(*order));
-	size_t *at = mmap(NULL, sizeof(*at), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-			  0);
+	size_t *at =
+		mmap(NULL, sizeof(*at), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (inputs == NULL || order == NULL || at == MAP_FAILED)
 		return 2;

@@ -12,7 +12,7 @@ seconds=${MUTANT_SECONDS:-0} jobs=${FUZZ_JOBS:-2} clang=${CLANG:-clang}
 dir=${MUTANT_DIR:-build/mutants}
 language="-std=c11 -D_GNU_SOURCE -g -w -pthread -Iinclude -iquote src -include fuzz/hook.h"
 sanitized="-fsanitize=address,undefined -fno-sanitize-recover=all"
-harness_files=$(sed -n 's/^FUZZ_COMMON = //p' fuzz/fuzz.mk | tr ' ' '\n' | sed 's|.*|fuzz/&.c|')
+harness_files=$(sed -n '/^FUZZ_COMMON = /,/[^\\]$/p' fuzz/fuzz.mk | sed 's/^FUZZ_COMMON =//; s/\\$//' | tr -s ' \t' '\n' | sed -n 's|..*|fuzz/&.c|p')
 rm -rf "$dir"
 mkdir -p "$dir/src"
 cc -std=c11 -D_GNU_SOURCE -O1 -w -o "$dir/mutants" fuzz/mutants.c || exit 2

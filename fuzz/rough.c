@@ -7,12 +7,11 @@
  *  - Stores of the adversary come between calls, and inside them before any load of a
  *    word of the map (fake.countdown).
  */
-#include "fuzz.h"
+#include "rough.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define BLOCKS 32u
 #define VISITS_MAX 200000u
 /* A program that goes on and on finds no more than several short ones. */
 #define STEPS_MAX 32u
@@ -20,19 +19,11 @@
 #define LOOKS_MAX 3u
 #define LOADS_MAX 6000u
 #define FILLED_MAX ((size_t)64 << 10)
+/* An operation that is repeated with one thing changed. */
+#define CALLS_EACH 40u
+#define LOADS_EACH 400u
 
-static struct rough {
-	void *map;
-	struct map *m;
-	int fd;
-	const struct qalloc_options *options;
-	struct input *in;
-	void *blocks[BLOCKS];
-	uint64_t base, start, end; /* of the data area */
-	uint64_t visits;
-	uint32_t steps, reopens, looks;
-	bool hostile;
-} r;
+struct rough r;
 
 static const char *const names[] = {"a",
 				    "b",
@@ -91,73 +82,6 @@ static void *take_pointer(void)
 	default:
 		return (void *)(uintptr_t)take_bytes(r.in, 8);
 	}
-}
-
-/* ---- The adversary ------------------------------------------------------- */
-
-static uint64_t take_word(void)
-{
-	uint8_t how = take_u8(r.in);
-
-	switch (how >> 5) {
-	case 0:
-		return how & 3;
-	case 1:
-		return span_word_small(how & 3, take_u8(r.in));
-	case 2:
-		return span_word_run((how & 16) != 0 ? r.m->geo.spans - (how & 15) : how & 15);
-	case 3:
-		return thread_owner(r.m, how);
-	case 4:
-		return dead_owner(take_u8(r.in));
-	case 5:
-		return (uint64_t)1 << (2 * (how & 31));
-	case 6:
-		return (how & 16) != 0 ? UINT64_MAX : r.m->geo.spans - 8 + (how & 15);
-	default:
-		return take_bytes(r.in, 8);
-	}
-}
-
-static uint64_t take_place(void)
-{
-	static const uint16_t state[] = {STATE_DIRTY,       STATE_BOOT_ID,     STATE_FRONTIER,
-					 STATE_TRIMS,       STATE_FREE_HINT,   STATE_POOL,
-					 STATE_POOL + 8,    STATE_INTENT,      STATE_INTENT + 8,
-					 STATE_INTENT + 16, STATE_INTENT + 24, STATE_ROOTS,
-					 STATE_ROOTS + 8};
-	const struct geo *g = &r.m->geo;
-	uint8_t how = take_u8(r.in);
-	uint64_t n = how & 31;
-
-	switch (how >> 5) {
-	case 0:
-		return state[n % (sizeof(state) / sizeof(state[0]))];
-	case 1:
-		n = STREAMS_OFF + n % g->streams * STREAM_BYTES + (n >> 3) * 64;
-		return n + (n % 128 == 64 ? take_u8(r.in) % 2 * 8 : 0);
-	case 2:
-	case 3:
-		return g->words_off + n % g->spans * 8;
-	case 4:
-		return g->pairs_off + n % g->spans * g->span_pairs * PAIR_BYTES +
-		       take_u8(r.in) % 32 * 8;
-	case 5:
-		return ROOTS_OFF + n / 8 * ROOT_BYTES + n % 8 * 8;
-	case 6:
-		return (n & 16) != 0 ? SLOTS_OFF + n % 16 * 8
-				     : g->records_off + n / 3 * RECORD_BYTES + n % 3 * 8;
-	default:
-		return take_bytes(r.in, 3) % g->meta_end / 8 * 8;
-	}
-}
-
-static void scribble(void)
-{
-	uint64_t place = take_place();
-
-	file_put(place, take_word());
-	fake.countdown = r.in->left > 0 ? take_u8(r.in) : 0;
 }
 
 /* ---- Operations ----------------------------------------------------------- */
@@ -428,15 +352,80 @@ static void op_reopen(void)
 	expect(r.map != NULL);
 }
 
+static void step(uint8_t op);
+
+/* The next operation, again and again: the first of its system calls fails, the second, and so on. */
+static void each_call_fails(uint8_t which)
+{
+	const struct input at = *r.in;
+	bool failed = true;
+	static bool inside_one;
+
+	if (inside_one)
+		return;
+	inside_one = true;
+	for (uint32_t call = 1; failed && call <= CALLS_EACH && r.map != NULL; call++) {
+		*r.in = at;
+		r.looks = r.reopens = 0;
+		fake.faulted = false;
+		fault_arm(call, which);
+		step(take_u8(r.in));
+		failed = fake.faulted;
+		fake.fault_in = 0;
+	}
+	fake.faulted = true;
+	inside_one = false;
+}
+
+static uint64_t each_place, each_word;
+
+static void scribble_again(void)
+{
+	store(each_place, each_word);
+}
+
+/* The same: something is stored before the first of its loads, before the second, and so on. */
+static void each_load_sees(void)
+{
+	each_place = take_place();
+	each_word = take_word();
+	const uint64_t was = each_place == PLACE_LOST ? 0 : file_get(each_place);
+	const struct input at = *r.in;
+	bool seen = true;
+
+	if (fake.scribble != scribble)
+		return;
+	fake.scribble = scribble_again;
+	for (uint32_t load = 1; seen && load <= LOADS_EACH && r.map != NULL; load++) {
+		*r.in = at;
+		r.looks = r.reopens = 0;
+		if (each_place == PLACE_LOST)
+			find_page();
+		else
+			store(each_place, was);
+		fake.countdown = load;
+		step(take_u8(r.in));
+		seen = fake.countdown == 0;
+		fake.countdown = 0;
+	}
+	fake.scribble = scribble;
+}
+
 static void op_around(uint8_t op)
 {
+	uint8_t calls;
+
 	switch (op & 24) {
 	case 0:
 		if (r.reopens++ < REOPENS_MAX)
 			op_reopen();
 		break;
 	case 8:
-		fault_arm(1 + take_u8(r.in) % 64, op);
+		calls = take_u8(r.in);
+		if (calls >= 128)
+			each_call_fails(op);
+		else
+			fault_arm(1 + calls % 64, op);
 		break;
 	case 16:
 		if ((op & 4) != 0)
@@ -473,7 +462,9 @@ static void step(uint8_t op)
 		op_around(op);
 		break;
 	default:
-		if (r.hostile && (op & 16) != 0)
+		if (r.hostile && (op & 24) == 8)
+			each_load_sees();
+		else if (r.hostile && (op & 16) != 0)
 			fake.countdown = 1 + take_u8(r.in);
 		else if (r.hostile)
 			scribble();

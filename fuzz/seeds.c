@@ -322,6 +322,10 @@ static void regression_seeds(void)
 	program(&s, malloc_twice, sizeof(malloc_twice));
 	write_seed(&s, "regressions", "check-free-hint-lies");
 
+	s = begin(0, 0, 40000);
+	program(&s, "\x00\x10\x00\x10\x00\x10\xA0\x03\xDA\x02", 10);
+	write_seed(&s, "regressions", "ops-mark-inside-marked-block");
+
 	s = sparse(262144, 0, &g);
 	patch_word(&s, g.words_off + 16, span_word_run(8));
 	for (uint64_t i = 3; i < 10; i++)
@@ -346,6 +350,7 @@ int main(int argc, char **argv)
 	map_seeds();
 	state_seeds();
 	ops_seeds();
+	dead_seeds();
 	regression_seeds();
 	return 0;
 }

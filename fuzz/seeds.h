@@ -43,4 +43,10 @@ void geometry_seeds(void);
 void open_seeds(void);
 void state_seeds(void);
 
+/* ---- seeds_sweeps.c ------------------------------------------------------ */
+
+void write_faults(const struct seed *image, const char *name);
+void write_stores(const struct seed *image, const char *name, bool lost_only);
+void dead_seeds(void);
+
 #endif

@@ -54,7 +54,8 @@ static int mark(struct qalloc_marks *marks, const void *block)
 	struct block b;
 	uint64_t rel = 0;
 
-	if (map_rel(marks->m, block, &rel) && is_marked(marks, rel)) {
+	/* A pointer into the unit of a marked block is not that block. */
+	if (map_rel(marks->m, block, &rel) && rel % UNIT_BYTES == 0 && is_marked(marks, rel)) {
 		return 0;
 	}
 	if (block_resolve(marks->m, block, &b) != 0) {

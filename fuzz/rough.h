@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program without a model, and its adversary.
+ */
+#ifndef QALLOC_FUZZ_ROUGH_H
+#define QALLOC_FUZZ_ROUGH_H
+
+#include "fuzz.h"
+
+#define BLOCKS 32u
+
+struct rough {
+	void *map;
+	struct map *m;
+	int fd;
+	const struct qalloc_options *options;
+	struct input *in;
+	void *blocks[BLOCKS];
+	uint64_t base, start, end; /* of the data area */
+	uint64_t visits;
+	uint32_t steps, reopens, looks;
+	bool hostile;
+};
+extern struct rough r;
+
+/* ---- adversary.c --------------------------------------------------------- */
+
+#define PLACE_LOST UINT64_MAX /* not a word: the file cannot give a page any more */
+
+uint64_t take_word(void);
+uint64_t take_place(void);
+void store(uint64_t place, uint64_t word);
+void lose_page(void);
+void find_page(void); /* only here: a map that lost one stays lost */
+/* One store that the program says, and when the next one comes. */
+void scribble(void);
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Seeds that repeat one operation: each of its system calls fails once, and before each of its loads
+ * somebody stores something, or a page is lost.  And programs for the model about the dead.
+ */
+#include "seeds.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct bytes {
+	uint8_t count;
+	uint8_t bytes[12];
+};
+
+/* Operations on the map of state_seeds(), after a walk: blocks 1 to 3 are small, 4 is a run. */
+static const struct bytes operations[] = {
+	{3, {0x00, 0x02, 6}},       /* malloc, of a class that has a span */
+	{3, {0x00, 0x66, 7}},       /* of one that has none */
+	{3, {0x00, 0xA5, 8}},       /* a run */
+	{3, {0x04, 0x02, 6}},       /* calloc */
+	{3, {0x0A, 0xA2, 9}},       /* aligned_alloc */
+	{4, {0x0C, 0xA2, 4, 9}},    /* realloc: a run, shorter */
+	{4, {0x0C, 0x20, 2, 9}},    /* a small block, longer */
+	{2, {0x40, 3}},             /* tryfree */
+	{2, {0x40, 4}},             /* of a run */
+	{2, {0x40, 0x82}},          /* of a pointer inside a block */
+	{2, {0x43, 1}},             /* usable_size */
+	{3, {0x80, 1, 2}},          /* setroot */
+	{2, {0x82, 2}},             /* getroot */
+	{2, {0x84, 2}},             /* delroot */
+	{4, {0x85, 2, 1, 2}},       /* casroot */
+	{2, {0x86, 0}},             /* roots */
+	{1, {0xA0}},                /* walk */
+	{1, {0xA2}},                /* check */
+	{1, {0xA4}},                /* mapinfo */
+	{1, {0xA7}},                /* sync */
+	{5, {0xD0, 0, 1, 0x02, 6}}, /* malloc_to */
+	{5, {0xD0, 0, 4, 0xA4, 6}}, /* a run, to a pointer in a run */
+	{5, {0xD0, 1, 1, 0x02, 6}}, /* malloc_toroot */
+	{4, {0xD1, 0, 1, 0x02}},    /* free_from */
+	{4, {0xD1, 1, 2, 0x02}},    /* free_fromroot */
+	{5, {0xD2, 0, 1, 0x30, 6}}, /* realloc_to */
+	{5, {0xD2, 1, 2, 0x30, 6}}, /* realloc_toroot */
+	{5, {0xD2, 1, 2, 0xA5, 6}}, /* to a run */
+	{4, {0xD3, 1, 0, 0}},       /* recover */
+	{4, {0xD3, 0, 1, 0}},       /* sweep */
+	{1, {0xC0}},                /* close and open */
+	{1, {0xD8}},                /* another thread */
+};
+#define OPERATIONS (sizeof(operations) / sizeof(operations[0]))
+
+/* A place and a word, as adversary.c takes them. */
+static const struct bytes stores[] = {
+	{2, {0x1F, 0}},       /* no word: a page is lost */
+	{2, {0x02, 0xD0}},    /* the frontier: all */
+	{2, {0x02, 0x00}},    /* nothing */
+	{2, {0x03, 0x03}},    /* trims */
+	{2, {0x04, 0xD0}},    /* the hint to a free span: none */
+	{2, {0x05, 0x60}},    /* the pool: ours */
+	{2, {0x05, 0x61}},    /* of another thread of ours */
+	{3, {0x05, 0x80, 3}}, /* of a dead one */
+	{2, {0x07, 0x01}},    /* its intent: a run is taken */
+	{2, {0x07, 0x02}},    /* freed */
+	{2, {0x0B, 0x60}},    /* the roots: ours */
+	{2, {0x0B, 0x61}},    {3, {0x0B, 0x80, 3}},
+	{2, {0x20, 0x60}}, /* stream 0 */
+	{2, {0x20, 0x61}},    {3, {0x20, 0x80, 3}},
+	{2, {0x20, 0x00}},    {2, {0x40, 0x00}}, /* the word of the span of small blocks: free */
+	{3, {0x40, 0x21, 0}},                    /* another stream's */
+	{3, {0x40, 0x20, 7}},                    /* another class */
+	{2, {0x40, 0x41}},                       /* a run */
+	{2, {0x40, 0xD0}},                       /* nonsense */
+	{2, {0x43, 0x00}},                       /* the head of the run */
+	{2, {0x43, 0x42}},    {3, {0x43, 0x20, 0}},
+	{2, {0x44, 0x00}},    /* its tail */
+	{3, {0x80, 0, 0xD0}}, /* the bits */
+	{3, {0x80, 0, 0x00}}, {3, {0x80, 1, 0xD0}},
+	{2, {0xA7, 0x02}},                       /* the first root: another one */
+	{2, {0xA6, 0xD0}},                       /* its value */
+	{2, {0xA0, 0x00}},                       /* its name */
+	{2, {0xC0, 0x60}},                       /* a record: ours */
+	{3, {0xC0, 0x80, 3}}, {2, {0xD0, 0x00}}, /* our slot's epoch */
+};
+#define STORES (sizeof(stores) / sizeof(stores[0]))
+
+static size_t append(uint8_t *to, size_t at, const struct bytes *what)
+{
+	memcpy(to + at, what->bytes, what->count);
+	return at + what->count;
+}
+
+/* Each operation with each kind of fault, a few in one program. */
+void write_faults(const struct seed *image, const char *name)
+{
+	static const uint8_t kinds[] = {0, 1, 7};
+	char path[128];
+
+	for (unsigned k = 0; k < sizeof(kinds); k++) {
+		for (unsigned i = 0; i < OPERATIONS; i += 4) {
+			uint8_t bytes[64] = {0xA0};
+			size_t count = 1;
+			struct seed s = *image;
+
+			for (unsigned o = i; o < i + 4; o++) {
+				bytes[count++] = 0xC8 + kinds[k];
+				bytes[count++] = 0xFF;
+				count = append(bytes, count, &operations[o]);
+			}
+			program(&s, bytes, count);
+			snprintf(path, sizeof(path), "%s-each-call-%u-%u", name, kinds[k], i / 4);
+			write_seed(&s, "loadmap", path);
+		}
+	}
+}
+
+/* Each operation with each store, or only with the loss of a page. */
+void write_stores(const struct seed *image, const char *name, bool lost_only)
+{
+	uint8_t bytes[128] = {0xA0};
+	size_t count = 1;
+	unsigned number = 0;
+	char path[128];
+
+	for (unsigned k = 0; k < (lost_only ? 1 : STORES); k++) {
+		for (unsigned i = 0; i < OPERATIONS; i++) {
+			struct seed s = *image;
+
+			bytes[count++] = 0xE8;
+			count = append(bytes, count, &stores[k]);
+			count = append(bytes, count, &operations[i]);
+			if (i % 8 != 7 && i + 1 < OPERATIONS)
+				continue;
+			program(&s, bytes, count);
+			snprintf(path, sizeof(path), "%s-each-load-%u", name, number++);
+			write_seed(&s, "hostile", path);
+			count = 1;
+		}
+	}
+}
+
+/* ---- Programs about the dead ---------------------------------------------------- */
+
+static size_t program_dead(uint8_t *bytes, unsigned kind)
+{
+	static const uint8_t cells[] = {0,   128, 1,     129,   5,      9, 133, 2,
+					130, 3,   3 | 4, 3 | 8, 3 | 16, 4, 132, 0};
+	static const uint8_t sizes[] = {0x10, 0x20, 0xA2, 0x03, 0xA5, 0x40};
+	size_t count = 0;
+
+	for (unsigned i = 0; i < sizeof(cells); i++) {
+		for (unsigned k = 0; k < 2; k++) {
+			bytes[count++] = 0x00;
+			bytes[count++] = sizes[(i + k * 3 + kind) % sizeof(sizes)];
+		}
+		bytes[count++] = 0xD8;
+		bytes[count++] = (uint8_t)(kind + (i % 3 == 0 ? 6 : 0));
+		bytes[count++] = (uint8_t)(i * 3);
+		bytes[count++] = cells[i];
+		bytes[count++] = (uint8_t)(i & 1);
+		if (i % 5 == 4) {
+			/* Somebody stays inside, or the disk is full: then it is settled later. */
+			bytes[count++] = i % 2 == 0 ? 0xC8 : 0xD2;
+			bytes[count++] = 2;
+			bytes[count++] = 1;
+		}
+	}
+	bytes[count++] = 0xB0;
+	return count;
+}
+
+static size_t program_sweep(uint8_t *bytes, unsigned kind)
+{
+	size_t count = 0;
+
+	for (unsigned round = 0; round < 4; round++) {
+		for (unsigned i = 0; i < 14; i++) {
+			bytes[count++] = 0x00;
+			bytes[count++] = (uint8_t)(i % 5 == 4 ? 0xA2 + i % 3 : 0x10 + i);
+		}
+		bytes[count++] = 0xA0;
+		bytes[count++] = (uint8_t)(3 + round);
+		if (round % 2 == 1) {
+			bytes[count++] = 0xA0;
+			bytes[count++] = 9;
+		}
+		bytes[count++] = 0xDA + (round & 1);
+		bytes[count++] = (uint8_t)(round == 3 ? kind : 0);
+		bytes[count++] = 0xB0;
+	}
+	return count;
+}
+
+void dead_seeds(void)
+{
+	char name[64];
+
+	for (unsigned i = 0; i < 16; i++) {
+		bool is_static = i % 4 == 3;
+		uint8_t bytes[1024];
+		struct seed s = begin(
+			(i & 1) != 0 ? CONTROL_HOLES : 0,
+			(uint8_t)((is_static ? OPEN_STATIC : 0) | (i & 2 ? OPEN_ZERO_ON_FREE : 0)),
+			is_static ? i % 4 + 3 * 4 + 64 * 100 : i % 4 + i * 40000);
+
+		program(&s, bytes, i < 10 ? program_dead(bytes, i % 4) : program_sweep(bytes, i));
+		snprintf(name, sizeof(name), "%s-%u", i < 10 ? "dead" : "sweep", i);
+		write_seed(&s, "ops", name);
+	}
+}
