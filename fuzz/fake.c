@@ -19,7 +19,7 @@
 #define CALL_BYTES_FREE ((uint64_t)4 << 20)
 
 struct fake fake;
-bool fuzz_verbose;
+bool fuzz_verbose, fuzz_repeats;
 
 uint64_t __wrap_os_now_usec(void);
 uint64_t __wrap_os_clock_sec(void);

@@ -104,6 +104,10 @@ int image_blank(bool holes);
 struct qalloc_options image_options(const struct image *image);
 void *image_open(const struct image *image, int fd, const struct qalloc_options *options);
 
+/* Keeps what is in the file, and puts it back; a sparse one stays as it is. */
+void image_keep(void);
+void image_put_back(void);
+
 /* Reads and writes the file behind the library's back. */
 uint64_t file_get(uint64_t off);
 void file_put(uint64_t off, uint64_t value);
@@ -165,6 +169,8 @@ void answer(uint64_t value);
 
 /* With `-v` the replay says what a program does. */
 extern bool fuzz_verbose;
+/* A replay repeats an operation where the program says so; a fuzzer, which has time, takes one case. */
+extern bool fuzz_repeats;
 void trace(uint8_t op, uint64_t detail);
 
 /* Inside the library, before each load of a word of the map. */

@@ -385,6 +385,26 @@ uint64_t image_digest(void)
 	return file.fd < 0 ? 0 : image_contents() * 31 + file_blocks();
 }
 
+static uint8_t kept[WINDOW_BYTES];
+static uint64_t kept_bytes;
+
+void image_keep(void)
+{
+	struct stat st;
+
+	FUZZ_CHECK(fstat(file.fd, &st) == 0);
+	kept_bytes = file.sparse ? 0 : min_u64((uint64_t)st.st_size, WINDOW_BYTES);
+	memcpy(kept, file.window, kept_bytes);
+}
+
+void image_put_back(void)
+{
+	struct stat st;
+
+	FUZZ_CHECK(fstat(file.fd, &st) == 0);
+	memcpy(file.window, kept, min_u64(kept_bytes, (uint64_t)st.st_size));
+}
+
 uint64_t file_get(uint64_t off)
 {
 	uint8_t bytes[8] = {0};

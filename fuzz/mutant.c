@@ -5,8 +5,8 @@
  *
  *   fuzz_x ANSWERS FOLDER...     reads the numbers of the mutants from stdin
  *
- *  - First every input runs with all checks, and what it evaluates is noted: a mutant
- *    is tried only on the inputs that come past it.
+ *  - First every input runs with all checks, and what they find is noted: a mutant is tried only on the
+ *    inputs where it finds something else.
  *  - Each mutant runs in a child.  Noticed: it ends by a signal (a sanitizer, a property, a second
  *    of processor time for one input), or an input answers something else than recorded.
  *  - MUTANT_INPUTS: how many inputs for each mutant at most.
@@ -36,6 +36,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__asan_default_options(void);
 int mutant(int number);
+bool saw(int number, int otherwise, bool value);
+extern bool fuzz_repeats;
 
 #ifdef MUTANT_FUZZED
 
@@ -52,6 +54,13 @@ int mutant(int number)
 	return number == chosen;
 }
 
+bool saw(int number, int otherwise, bool value)
+{
+	(void)number;
+	(void)otherwise;
+	return value;
+}
+
 #else
 
 struct one_input {
@@ -59,7 +68,7 @@ struct one_input {
 	size_t size;
 	const uint32_t *recorded; /* what it answers; NULL: anything */
 	char name[64];
-	uint8_t passes[MUTANTS_MAX / 8]; /* bit: it evaluates this mutant */
+	uint8_t passes[MUTANTS_MAX / 8]; /* bit: this mutant makes a difference */
 };
 
 static struct one_input *inputs;
@@ -76,9 +85,15 @@ const char *__asan_default_options(void)
 /* Called by each check: whether it is switched off. */
 int mutant(int number)
 {
-	if (passing != NULL)
-		passing[number / 8] |= (uint8_t)(1u << number % 8);
 	return number == chosen;
+}
+
+/* What a check finds, and what the mutant finds instead: the same makes no difference. */
+bool saw(int number, int otherwise, bool value)
+{
+	if (passing != NULL && value != otherwise)
+		passing[number / 8] |= (uint8_t)(1u << number % 8);
+	return value;
 }
 
 static void read_input(const char *path)
@@ -120,7 +135,7 @@ static void clock_start(void)
 	setitimer(ITIMER_PROF, &limit, NULL);
 }
 
-static bool evaluates(const struct one_input *in, int number)
+static bool reaches(const struct one_input *in, int number)
 {
 	return (in->passes[number / 8] >> number % 8 & 1) != 0;
 }
@@ -144,7 +159,7 @@ static _Noreturn void run_all(int number, volatile size_t *at)
 	dup2(quiet, STDERR_FILENO);
 	chosen = number;
 	for (size_t i = 0; i < count && most > 0; i++) {
-		if (!evaluates(&inputs[order[i]], number))
+		if (!reaches(&inputs[order[i]], number))
 			continue;
 		most--;
 		*at = i;
@@ -190,6 +205,7 @@ int main(int argc, char **argv)
 	if (argc < 3 || !answers_read(argv[1]))
 		return 2;
 	setrlimit(RLIMIT_CORE, &no_core);
+	fuzz_repeats = true;
 	inputs = calloc(INPUTS_MAX, sizeof(*inputs));
 	order = calloc(INPUTS_MAX, sizeof(*order));
 	size_t *at =

@@ -6,9 +6,11 @@
  *
  * A mutant is one operand of && or || (which becomes what does not decide), or the whole condition of
  * an `if` (which becomes false).  Every
- * one of them becomes (mutant(N) ? V : (operand)), so that one build serves all mutants, chosen by the
- * environment variable MUTANT.  Prints the number behind the last.
+ * one of them becomes (mutant(N) ? V : saw(N, V, operand)), so that one build serves all mutants,
+ * chosen at run time.  Prints the number behind the last.
  *
+ *  - saw() is told V = 2 where an operand does more than look: then leaving it out may matter, whatever
+ *    its value is.
  *  - Works on text: comments, strings and preprocessor lines are left alone.
  */
 #include <ctype.h>
@@ -184,6 +186,50 @@ static unsigned line_of(size_t at)
 	return line;
 }
 
+/* Calls that only look. */
+static const char *const looks[] = {"shared_load",     "own_load",         "span_word_state",
+				    "span_word_class", "span_word_stream", "span_word_length",
+				    "span_word_small", "map_word",         "map_span_word",
+				    "map_stream_word", "min_u64",          "asked",
+				    "in_data",         "class_bytes",      "geo_block_bytes",
+				    "hint_get",        "is_live",          "span_seen",
+				    "meta_is_ready",   "map_intact",       "qalloc_error",
+				    "os_user",         "os_page",          "bit_get",
+				    "stream_home",     "__atomic_load_n",  "memcmp",
+				    "strcmp",          "cell_valid",       "is_marked",
+				    "span_item_live",  "block_is_live",    "span_word_valid",
+				    "geo_span_items",  "run_room",         "same_identity",
+				    "root_word",       "intent_of",        "class_fits",
+				    "names_no_block",  "__builtin_expect", "sizeof",
+				    "run_is_free",     "span_is_empty",    "span_has_room",
+				    "is_mine",         "run_length",       "uint32_t",
+				    "uint64_t",        "size_t",           "int"};
+
+static bool only_looks(const struct site *s)
+{
+	for (size_t i = s->from; i < s->to; i++) {
+		size_t name = i;
+
+		if (text[i] == '+' && text[i + 1] == '+')
+			return false;
+		if (text[i] == '-' && text[i + 1] == '-')
+			return false;
+		if (text[i] != '(')
+			continue;
+		while (name > s->from &&
+		       (isalnum((unsigned char)text[name - 1]) || text[name - 1] == '_'))
+			name--;
+		bool known = name == i;
+
+		for (size_t k = 0; !known && k < sizeof(looks) / sizeof(looks[0]); k++)
+			known = strlen(looks[k]) == i - name &&
+				strncmp(text + name, looks[k], i - name) == 0;
+		if (!known)
+			return false;
+	}
+	return true;
+}
+
 static void write_out(const char *in, const char *out, const char *list, unsigned first)
 {
 	FILE *o = fopen(out, "wb"), *l = fopen(list, "ab");
@@ -192,7 +238,7 @@ static void write_out(const char *in, const char *out, const char *list, unsigne
 		perror(out);
 		exit(1);
 	}
-	fputs("extern int mutant(int);\n#line 1\n", o);
+	fputs("extern int mutant(int);\nextern _Bool saw(int, int, _Bool);\n#line 1\n", o);
 	for (size_t i = 0; i <= length; i++) {
 		/* Inner ones end first and begin last; they were found before the outer ones. */
 		for (size_t k = 0; k < count; k++) {
@@ -201,8 +247,9 @@ static void write_out(const char *in, const char *out, const char *list, unsigne
 		}
 		for (size_t k = count; k-- > 0;) {
 			if (sites[k].from == i)
-				fprintf(o, "(mutant(%u) ? %d : (", first + (unsigned)k,
-					sites[k].neutral);
+				fprintf(o, "(mutant(%u) ? %d : saw(%u, %d, ", first + (unsigned)k,
+					sites[k].neutral, first + (unsigned)k,
+					only_looks(&sites[k]) ? sites[k].neutral : 2);
 		}
 		if (i < length)
 			fputc(text[i], o);

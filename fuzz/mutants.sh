@@ -7,7 +7,7 @@
 cd "$(dirname "$0")/.." || exit 2
 files=${MUTANT_FILES:-$(ls src/*.c | sed 's|src/||; s|\.c$||' |
 	grep -vxE 'crc|os_.*|api|attach|create|err|guard|load|registry|thread|trim')}
-harnesses=${HARNESSES:-header check loadmap ops hostile}
+harnesses=${HARNESSES:-header loadmap hostile ops check}
 seconds=${MUTANT_SECONDS:-0} jobs=${FUZZ_JOBS:-2} clang=${CLANG:-clang}
 dir=${MUTANT_DIR:-build/mutants}
 language="-std=c11 -D_GNU_SOURCE -g -w -pthread -Iinclude -iquote src -include fuzz/hook.h"

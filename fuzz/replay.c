@@ -24,7 +24,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__asan_default_options(void);
 
-extern bool fuzz_verbose;
+extern bool fuzz_verbose, fuzz_repeats;
 
 static unsigned long files, differing;
 static bool compares, records;
@@ -108,6 +108,7 @@ int main(int argc, char **argv)
 	int failed = 0, i = 1;
 
 	signal(SIGABRT, on_abort);
+	fuzz_repeats = true;
 	if (argc > 2) {
 		fuzz_verbose = strcmp(argv[1], "-v") == 0;
 		records = strcmp(argv[1], "-w") == 0;

@@ -21,7 +21,7 @@
 #define FILLED_MAX ((size_t)64 << 10)
 /* An operation that is repeated with one thing changed. */
 #define CALLS_EACH 40u
-#define LOADS_EACH 400u
+#define LOADS_EACH 120u
 
 struct rough r;
 
@@ -354,26 +354,30 @@ static void op_reopen(void)
 
 static void step(uint8_t op);
 
-/* The next operation, again and again: the first of its system calls fails, the second, and so on. */
+/* The next operation, again and again on the same file: the first of its system calls fails, the second... */
 static void each_call_fails(uint8_t which)
 {
 	const struct input at = *r.in;
+	const uint64_t loads = fake.loads;
 	bool failed = true;
 	static bool inside_one;
 
 	if (inside_one)
 		return;
 	inside_one = true;
+	image_keep();
 	for (uint32_t call = 1; failed && call <= CALLS_EACH && r.map != NULL; call++) {
 		*r.in = at;
 		r.looks = r.reopens = 0;
 		fake.faulted = false;
+		image_put_back();
 		fault_arm(call, which);
 		step(take_u8(r.in));
 		failed = fake.faulted;
 		fake.fault_in = 0;
 	}
 	fake.faulted = true;
+	fake.loads = loads;
 	inside_one = false;
 }
 
@@ -389,26 +393,31 @@ static void each_load_sees(void)
 {
 	each_place = take_place();
 	each_word = take_word();
-	const uint64_t was = each_place == PLACE_LOST ? 0 : file_get(each_place);
 	const struct input at = *r.in;
+	const uint64_t loads = fake.loads;
 	bool seen = true;
 
 	if (fake.scribble != scribble)
 		return;
+	if (!fuzz_repeats) {
+		store(each_place, each_word);
+		return;
+	}
 	fake.scribble = scribble_again;
+	image_keep();
 	for (uint32_t load = 1; seen && load <= LOADS_EACH && r.map != NULL; load++) {
 		*r.in = at;
 		r.looks = r.reopens = 0;
 		if (each_place == PLACE_LOST)
 			find_page();
-		else
-			store(each_place, was);
+		image_put_back();
 		fake.countdown = load;
 		step(take_u8(r.in));
 		seen = fake.countdown == 0;
 		fake.countdown = 0;
 	}
 	fake.scribble = scribble;
+	fake.loads = loads;
 }
 
 static void op_around(uint8_t op)
@@ -422,7 +431,7 @@ static void op_around(uint8_t op)
 		break;
 	case 8:
 		calls = take_u8(r.in);
-		if (calls >= 128)
+		if (calls >= 128 && fuzz_repeats)
 			each_call_fails(op);
 		else
 			fault_arm(1 + calls % 64, op);

@@ -47,6 +47,7 @@ void state_seeds(void);
 
 void write_faults(const struct seed *image, const char *name);
 void write_stores(const struct seed *image, const char *name, bool lost_only);
+void write_settled(const struct seed *image, const char *name);
 void dead_seeds(void);
 
 #endif

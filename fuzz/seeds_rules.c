@@ -350,6 +350,12 @@ static const struct wrong wrongs[] = {
 	 {{ROOTS_OFF + ROOT_STATE, UINT64_MAX}, {ROOTS_OFF + 64 + ROOT_STATE, UINT64_MAX - 1}}},
 };
 
+static void add_words(struct seed *s, const struct wrong *wrong)
+{
+	for (unsigned k = 0; k < 8 && wrong->words[k].off != 0; k++)
+		patch_word(s, wrong->words[k].off, wrong->words[k].value);
+}
+
 /* More findings than are kept. */
 static void many_findings(struct seed s)
 {
@@ -388,10 +394,36 @@ static void fault_seeds(struct seed whole)
 	}
 }
 
-void state_seeds(void)
+/* What is repeated: on a map that zeroes on free as well, and where the dead left something. */
+static void sweep_seeds(struct seed whole, bool zeroing)
+{
+	static const char *const left[] = {"stream-died-dropped", "pool-died-giving-dropped",
+					   "record-dead-in-data", "record-dead-run",
+					   "pool-died-freeing-1"};
+	char name[64];
+
+	write_faults(&whole, zeroing ? "zeroing" : "whole");
+	write_stores(&whole, zeroing ? "zeroing" : "whole", zeroing);
+	for (size_t i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++) {
+		for (size_t k = 0; k < sizeof(left) / sizeof(left[0]); k++) {
+			struct seed s = whole;
+
+			if (strcmp(wrongs[i].name, left[k]) != 0)
+				continue;
+			add_words(&s, &wrongs[i]);
+			snprintf(name, sizeof(name), "%s%s", zeroing ? "zeroing-" : "", left[k]);
+			write_settled(&s, name);
+		}
+	}
+}
+
+/* A map with small blocks, a run and a root. */
+static struct seed whole_map(uint64_t flags)
 {
 	static const uint16_t sizes[] = {16, 100, 16, 9000, 2048};
 	struct qalloc_options options = shape(QALLOC_DYNAMIC, 262144, 0, 2);
+
+	options.flags |= flags;
 	struct map *m = create(&options);
 	void *first = NULL;
 
@@ -408,25 +440,25 @@ void state_seeds(void)
 	struct seed whole = begin(CONTROL_REPAIR, 0, 262144);
 
 	dump(&whole, 262144);
+	return whole;
+}
+
+void state_seeds(void)
+{
+	struct seed whole = whole_map(0);
+
 	for (size_t i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++) {
 		struct seed s = whole;
 
-		for (unsigned k = 0; k < 8 && wrongs[i].words[k].off != 0; k++)
-			patch_word(&s, wrongs[i].words[k].off, wrongs[i].words[k].value);
+		add_words(&s, &wrongs[i]);
 		write_map(&s, wrongs[i].name);
-		if (strstr(wrongs[i].name, "died-dropped") != NULL ||
-		    strstr(wrongs[i].name, "giving-dropped") != NULL ||
-		    strstr(wrongs[i].name, "record-dead-in-data") != NULL) {
-			write_faults(&s, wrongs[i].name);
-			write_stores(&s, wrongs[i].name, true);
-		}
 		if (strstr(wrongs[i].name, "died") != NULL ||
 		    strstr(wrongs[i].name, "record") != NULL)
 			write_published(&s, wrongs[i].name);
 	}
 	write_published(&whole, "publish");
-	write_faults(&whole, "whole");
-	write_stores(&whole, "whole", false);
+	sweep_seeds(whole, false);
+	sweep_seeds(whole_map(QALLOC_ZERO_ON_FREE), true);
 	many_findings(whole);
 	fault_seeds(whole);
 }

@@ -139,6 +139,43 @@ void write_stores(const struct seed *image, const char *name, bool lost_only)
 	}
 }
 
+/* The dead left something: whoever comes first settles it. */
+void write_settled(const struct seed *image, const char *name)
+{
+	static const struct bytes settling[] = {{4, {0xD3, 1, 0, 0}}, {3, {0x00, 0x02, 6}},
+						{2, {0x40, 1}},       {3, {0x00, 0xA5, 8}},
+						{1, {0xA2}},          {4, {0xD1, 1, 2, 0x02}},
+						{4, {0xD3, 0, 1, 0}}, {1, {0xC0}}};
+	static const uint8_t kinds[] = {0, 1, 7};
+	uint8_t bytes[128];
+	char path[128];
+
+	for (unsigned k = 0; k <= sizeof(kinds) + STORES / 4; k++) {
+		size_t count = 0;
+		struct seed s = *image;
+
+		bytes[count++] = 0xA0;
+		for (unsigned i = 0; i < 8; i++) {
+			/* In the end every store, each with two of these. */
+			if (k < sizeof(kinds)) {
+				bytes[count++] = 0xC8 + kinds[k];
+				bytes[count++] = 0xFF;
+			} else {
+				bytes[count++] = 0xE8;
+				count = append(bytes, count,
+					       &stores[k == sizeof(kinds)
+							       ? 0
+							       : ((k - 4) * 4 + i % 4) % STORES]);
+			}
+			count = append(bytes, count,
+				       &settling[k <= sizeof(kinds) ? i : i / 4 * 2 + k % 2]);
+		}
+		program(&s, bytes, count);
+		snprintf(path, sizeof(path), "%s-settled-%u", name, k);
+		write_seed(&s, k < sizeof(kinds) ? "loadmap" : "hostile", path);
+	}
+}
+
 /* ---- Programs about the dead ---------------------------------------------------- */
 
 static size_t program_dead(uint8_t *bytes, unsigned kind)
