@@ -33,12 +33,15 @@ static int reach_nothing(void *block, size_t size, struct qalloc_marks *marks, v
 	return 0;
 }
 
+static bool lost; /* a page of the map */
+
 static void refuses(bool refused, int error)
 {
 	FUZZ_CHECK(refused);
 	int found = expect_failure();
 
-	FUZZ_CHECK(found == error || found == QALLOC_EREADONLY);
+	FUZZ_CHECK(found == error || found == QALLOC_EREADONLY ||
+		   (lost && found == QALLOC_EPOISONED));
 	call_enter(0);
 }
 
@@ -94,6 +97,43 @@ static void no_function(void *map)
 	FUZZ_CHECK(qalloc_offset(map, NULL) == 0 && qalloc_address(map, 0) == NULL);
 }
 
+/* What is open already, asked for as something else. */
+static void other_map(struct map *m, int fd)
+{
+	const struct params *p = &m->params;
+	const struct qalloc_options same = {.size = sizeof(same),
+					    .flags = m->readonly ? QALLOC_READONLY : 0,
+					    .addr = (void *)(uintptr_t)p->base,
+					    .filesize = (off_t)p->file_size,
+					    .itemsize = p->item_size,
+					    .streams = p->streams,
+					    .kind = p->kind};
+	struct qalloc_options o[6] = {same, same, same, same, same, same};
+
+	o[0].kind = QALLOC_STATIC + QALLOC_DYNAMIC - p->kind;
+	o[1].filesize++;
+	o[2].itemsize++;
+	o[3].streams++;
+	o[4].addr = (char *)o[4].addr + GRANULE;
+	o[5].flags |= QALLOC_ZERO_ON_FREE;
+	for (int i = (p->flags & MAP_FLAG_ZERO_ON_FREE) != 0 ? 4 : 5; i >= 0; i--)
+		refuses(qalloc_openfd(fd, &o[i]) == NULL, QALLOC_EPARAMS);
+	o[0] = same;
+	o[0].flags ^= QALLOC_READONLY;
+	refuses(qalloc_openfd(fd, &o[0]) == NULL, QALLOC_EINUSE);
+	o[0].flags = QALLOC_CREATE | QALLOC_EXCLUSIVE;
+	refuses(qalloc_openfd(fd, &o[0]) == NULL, QALLOC_EEXIST);
+	if (qalloc_openfd(fd, &same) == m) {
+		expect_success();
+		call_enter(0);
+		FUZZ_CHECK(qalloc_closemap(m) == 0);
+		expect_success();
+	} else {
+		FUZZ_CHECK(lost && expect_failure() == QALLOC_EPOISONED);
+	}
+	call_enter(0);
+}
+
 static void no_file(int fd)
 {
 	static const uint64_t wrong_flags[] = {(uint64_t)1 << 62, QALLOC_EXCLUSIVE,
@@ -143,6 +183,7 @@ void wrong_arguments(void *map, int fd, uint8_t which)
 {
 	/* A failing system call would be another reason. */
 	fake.fault_in = 0;
+	lost = ((struct map *)map)->poison != 0;
 	call_enter(0);
 	switch (which & 3) {
 	case 0:
@@ -153,6 +194,7 @@ void wrong_arguments(void *map, int fd, uint8_t which)
 		break;
 	case 2:
 		no_file(fd);
+		other_map(map, fd);
 		break;
 	default:
 		no_size();

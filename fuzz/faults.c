@@ -65,6 +65,7 @@ bool fault_now(void)
 {
 	if (fake.fault_in == 0 || --fake.fault_in != 0)
 		return false;
+	fake.fault_in = fake.fault_all ? 1 : 0;
 	fake.faulted = true;
 	if (fuzz_verbose)
 		fuzz_stack();
@@ -145,6 +146,9 @@ int __wrap_os_identify(int fd, struct os_file *out)
 		return 0;
 	case EDQUOT:
 		out->writable = false;
+		return 0;
+	case ENOSPC:
+		out->readable = false;
 		return 0;
 	default:
 		return -1;

@@ -177,13 +177,29 @@ static void find_sites(void)
 	}
 }
 
-static unsigned line_of(size_t at)
+/* The function that a place is in: the last line before it that begins with a letter and has a '('. */
+static void print_function(FILE *to, size_t at)
 {
-	unsigned line = 1;
+	while (at > 0 && !(text[at - 1] == '\n' && islower((unsigned char)text[at]) &&
+			   text[at + strcspn(text + at, "(\n")] == '('))
+		at--;
+	size_t end = at + strcspn(text + at, "("), begin = end;
 
-	for (size_t i = 0; i < at; i++)
-		line += text[i] == '\n';
-	return line;
+	while (begin > at && (isalnum((unsigned char)text[begin - 1]) || text[begin - 1] == '_'))
+		begin--;
+	fprintf(to, "%.*s", (int)(end - begin), text + begin);
+}
+
+/* As one line, with one space where there are several. */
+static void print_text(FILE *to, const struct site *s)
+{
+	for (size_t i = s->from; i < s->to; i++) {
+		if (!isspace((unsigned char)text[i]))
+			fputc(text[i], to);
+		else if (!isspace((unsigned char)text[i - 1]))
+			fputc(' ', to);
+	}
+	fputc('\n', to);
 }
 
 /* Calls that only look. */
@@ -255,11 +271,10 @@ static void write_out(const char *in, const char *out, const char *list, unsigne
 			fputc(text[i], o);
 	}
 	for (size_t k = 0; k < count; k++) {
-		fprintf(l, "%u %s:%u %s ", first + (unsigned)k, in, line_of(sites[k].from),
-			sites[k].neutral ? "true" : "false");
-		for (size_t i = sites[k].from; i < sites[k].to; i++)
-			fputc(isspace((unsigned char)text[i]) ? ' ' : text[i], l);
-		fputc('\n', l);
+		fprintf(l, "%u %s:", first + (unsigned)k, in);
+		print_function(l, sites[k].from);
+		fprintf(l, " %s ", sites[k].neutral ? "true" : "false");
+		print_text(l, &sites[k]);
 	}
 	fclose(o);
 	fclose(l);

@@ -354,8 +354,11 @@ static void op_reopen(void)
 
 static void step(uint8_t op);
 
-/* The next operation, again and again on the same file: the first of its system calls fails, the second... */
-static void each_call_fails(uint8_t which)
+/*
+ * The next operation, again and again on the same file: the first of its system calls fails, the second...,
+ * or all from there on.
+ */
+static void each_call_fails(uint8_t which, bool all)
 {
 	const struct input at = *r.in;
 	const uint64_t loads = fake.loads;
@@ -372,12 +375,15 @@ static void each_call_fails(uint8_t which)
 		fake.faulted = false;
 		image_put_back();
 		fault_arm(call, which);
+		fake.fault_all = all;
 		step(take_u8(r.in));
 		failed = fake.faulted;
 		fake.fault_in = 0;
+		fake.fault_all = false;
 	}
 	fake.faulted = true;
 	fake.loads = loads;
+	image_put_back();
 	inside_one = false;
 }
 
@@ -418,6 +424,7 @@ static void each_load_sees(void)
 	}
 	fake.scribble = scribble;
 	fake.loads = loads;
+	image_put_back();
 }
 
 static void op_around(uint8_t op)
@@ -432,7 +439,7 @@ static void op_around(uint8_t op)
 	case 8:
 		calls = take_u8(r.in);
 		if (calls >= 128 && fuzz_repeats)
-			each_call_fails(op);
+			each_call_fails(op, (calls & 1) == 0);
 		else
 			fault_arm(1 + calls % 64, op);
 		break;

@@ -146,6 +146,21 @@ void dump(struct seed *s, uint64_t size)
 		patch(s, start, run, end - start);
 }
 
+uint64_t owner_in(const struct seed *image, unsigned thread)
+{
+	struct image parsed = image_parse(input_copy(image->bytes, image->size));
+	int fd = image_build(&parsed);
+
+	fake_begin(false, DISK_ROUGH);
+	struct map *m = qalloc_openfd(fd, NULL);
+
+	FUZZ_CHECK(m != NULL);
+	uint64_t owner = thread_owner(m, thread);
+
+	FUZZ_CHECK(qalloc_closemap(m) == 0);
+	return owner;
+}
+
 struct qalloc_options shape(uint64_t kind, uint64_t size, uint64_t item, uint64_t streams)
 {
 	return (struct qalloc_options){.size = sizeof(struct qalloc_options),

@@ -30,6 +30,9 @@ struct map *create(const struct qalloc_options *options);
 void dump(struct seed *s, uint64_t size);
 void write_map(const struct seed *image, const char *name);
 
+/* The owner word that a thread has when the image is opened. */
+uint64_t owner_in(const struct seed *image, unsigned thread);
+
 /* To those that run rough programs, with one that publishes. */
 void write_published(const struct seed *image, const char *name);
 
@@ -46,7 +49,7 @@ void state_seeds(void);
 /* ---- seeds_sweeps.c ------------------------------------------------------ */
 
 void write_faults(const struct seed *image, const char *name);
-void write_stores(const struct seed *image, const char *name, bool lost_only);
+void write_stores(const struct seed *image, const char *name, unsigned first, unsigned end);
 void write_settled(const struct seed *image, const char *name);
 void dead_seeds(void);
 

@@ -4,6 +4,7 @@
  */
 #include "seeds.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -388,33 +389,61 @@ static void fault_seeds(struct seed whole)
 			s = begin(CONTROL_HOLES, OPEN_CREATE, 0);
 		s.bytes[0] |= (uint8_t)((1 + i % 30 % 15) << 4 | (i % 30 < 15 ? 0 : CONTROL_LATE));
 		s.bytes[1] |= options[i / 30];
-		program(&s, "\xA2\x00\x20", i % 4);
+		program(&s, "\xA2\x00\x20\x01\xA0\xA4\xA2", i % 8);
 		snprintf(name, sizeof(name), "fault-%u-%u", i / 30, i % 30);
 		write_seed(&s, "loadmap", name);
 	}
 }
 
+/* Each look at the file while it is opened tells of another one, in each way. */
+static void lie_seeds(struct seed whole)
+{
+	static const uint8_t options[] = {0, OPEN_PATH, OPEN_READONLY};
+	char name[64];
+
+	for (unsigned i = 0; i < 3 * 8 * 8; i++) {
+		struct seed s = whole;
+		unsigned kind = i % 8, call = 1 + i / 8 % 8;
+
+		/* Those that only fail are among the faults. */
+		if (kind == 0 || kind == 2)
+			continue;
+		s.bytes[0] |= (uint8_t)(call << 4);
+		s.bytes[1] |= options[i / 64];
+		program(&s, "\x00\x20\x01\x40\x01\xA0\xA0\xA0", kind);
+		snprintf(name, sizeof(name), "lie-%u-%u-%u", i / 64, kind, call);
+		write_seed(&s, "loadmap", name);
+	}
+}
+
+/* All records in use: by a living thread, or by dead ones. */
+static void record_seeds(struct seed whole)
+{
+	static const uint8_t moves[] = {0xD2, 1, 2, 0x30, 6, 0xD2, 1, 2, 0xA5, 7, 0xA2};
+	struct seed s = whole;
+	uint64_t owner = owner_in(&s, 1);
+
+	for (unsigned i = 0; i < 64; i++)
+		patch_word(&s, RECORDS + i * RECORD_BYTES, owner);
+	program(&s, moves, sizeof(moves));
+	write_seed(&s, "loadmap", "records-in-use");
+	s = whole;
+	for (unsigned i = 0; i < 64; i++)
+		patch_word(&s, RECORDS + i * RECORD_BYTES, DEAD);
+	program(&s, moves, sizeof(moves));
+	write_seed(&s, "loadmap", "records-of-the-dead");
+}
+
 /* What is repeated: on a map that zeroes on free as well, and where the dead left something. */
 static void sweep_seeds(struct seed whole, bool zeroing)
 {
-	static const char *const left[] = {"stream-died-dropped", "pool-died-giving-dropped",
-					   "record-dead-in-data", "record-dead-run",
-					   "pool-died-freeing-1"};
-	char name[64];
-
 	write_faults(&whole, zeroing ? "zeroing" : "whole");
-	write_stores(&whole, zeroing ? "zeroing" : "whole", zeroing);
-	for (size_t i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++) {
-		for (size_t k = 0; k < sizeof(left) / sizeof(left[0]); k++) {
-			struct seed s = whole;
-
-			if (strcmp(wrongs[i].name, left[k]) != 0)
-				continue;
-			add_words(&s, &wrongs[i]);
-			snprintf(name, sizeof(name), "%s%s", zeroing ? "zeroing-" : "", left[k]);
-			write_settled(&s, name);
-		}
-	}
+	write_stores(&whole, zeroing ? "zeroing" : "whole", zeroing ? 5 : 0,
+		     zeroing ? 10 : UINT_MAX);
+	write_settled(&whole, zeroing ? "zeroing" : "whole");
+	/* The small blocks belong to a stream that is not ours. */
+	patch_word(&whole, WORDS, 0x00010001);
+	write_stores(&whole, zeroing ? "zeroing-remote" : "remote", 7, 10);
 }
 
 /* A map with small blocks, a run and a root. */
@@ -457,6 +486,8 @@ void state_seeds(void)
 			write_published(&s, wrongs[i].name);
 	}
 	write_published(&whole, "publish");
+	lie_seeds(whole);
+	record_seeds(whole);
 	sweep_seeds(whole, false);
 	sweep_seeds(whole_map(QALLOC_ZERO_ON_FREE), true);
 	many_findings(whole);

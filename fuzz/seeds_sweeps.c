@@ -93,43 +93,44 @@ static size_t append(uint8_t *to, size_t at, const struct bytes *what)
 /* Each operation with each kind of fault, a few in one program. */
 void write_faults(const struct seed *image, const char *name)
 {
-	static const uint8_t kinds[] = {0, 1, 7};
+	/* The number, and whether one call fails or all from there on. */
+	static const uint8_t kinds[][2] = {{0, 0xFF}, {1, 0xFF}, {7, 0xFF}, {0, 0xFE}};
 	char path[128];
 
-	for (unsigned k = 0; k < sizeof(kinds); k++) {
+	for (unsigned k = 0; k < 4; k++) {
 		for (unsigned i = 0; i < OPERATIONS; i += 4) {
 			uint8_t bytes[64] = {0xA0};
 			size_t count = 1;
 			struct seed s = *image;
 
 			for (unsigned o = i; o < i + 4; o++) {
-				bytes[count++] = 0xC8 + kinds[k];
-				bytes[count++] = 0xFF;
+				bytes[count++] = 0xC8 + kinds[k][0];
+				bytes[count++] = kinds[k][1];
 				count = append(bytes, count, &operations[o]);
 			}
 			program(&s, bytes, count);
-			snprintf(path, sizeof(path), "%s-each-call-%u-%u", name, kinds[k], i / 4);
+			snprintf(path, sizeof(path), "%s-each-call-%u-%u", name, k, i / 4);
 			write_seed(&s, "loadmap", path);
 		}
 	}
 }
 
-/* Each operation with each store, or only with the loss of a page. */
-void write_stores(const struct seed *image, const char *name, bool lost_only)
+/* Each of the operations [first, end) with each store. */
+void write_stores(const struct seed *image, const char *name, unsigned first, unsigned end)
 {
 	uint8_t bytes[128] = {0xA0};
 	size_t count = 1;
-	unsigned number = 0;
+	unsigned number = 0, sweeps = 0;
 	char path[128];
 
-	for (unsigned k = 0; k < (lost_only ? 1 : STORES); k++) {
-		for (unsigned i = 0; i < OPERATIONS; i++) {
+	for (unsigned i = first; i < end && i < OPERATIONS; i++) {
+		for (unsigned k = 0; k < STORES; k++) {
 			struct seed s = *image;
 
 			bytes[count++] = 0xE8;
 			count = append(bytes, count, &stores[k]);
 			count = append(bytes, count, &operations[i]);
-			if (i % 8 != 7 && i + 1 < OPERATIONS)
+			if (++sweeps % 12 != 0 && k + 1 < STORES)
 				continue;
 			program(&s, bytes, count);
 			snprintf(path, sizeof(path), "%s-each-load-%u", name, number++);
@@ -139,40 +140,97 @@ void write_stores(const struct seed *image, const char *name, bool lost_only)
 	}
 }
 
-/* The dead left something: whoever comes first settles it. */
+/* What the dead leave, stored while the map is open: places and words. */
+struct left {
+	const char *name;
+	struct bytes stores[6];
+};
+
+#define OFFSET(a, b, c) 0xE0 + 7, a, b, c, 0, 0, 0, 0, 0
+
+static const struct left left[] = {
+	{"stream",
+	 {{12, {0x28, 0, OFFSET(0, 0, 3)}},
+	  {12, {0x28, 1, OFFSET(0x70, 0x20, 0)}},
+	  {3, {0x20, 0x80, 3}}}},
+	{"run",
+	 {{2, {0x08, 3}},
+	  {2, {0x09, 3}},
+	  {11, {0x0A, OFFSET(0x70, 0x20, 0)}},
+	  {2, {0x07, 2}},
+	  {3, {0x05, 0x80, 3}}}},
+	{"tails",
+	 {{2, {0x43, 0}},
+	  {2, {0x08, 3}},
+	  {2, {0x09, 3}},
+	  {2, {0x0A, 0}},
+	  {2, {0x07, 2}},
+	  {3, {0x05, 0x80, 3}}}},
+	{"record",
+	 {{11, {0xC1, OFFSET(0x70, 0x20, 0)}},
+	  {11, {0xC2, OFFSET(0, 0, 3)}},
+	  {3, {0xC0, 0x80, 3}}}},
+	{"record-run",
+	 {{11, {0xC1, OFFSET(0x70, 0x20, 0)}},
+	  {11, {0xC2, OFFSET(0, 0x30, 3)}},
+	  {3, {0xC0, 0x80, 3}}}},
+	{"record-nothing",
+	 {{11, {0xC1, OFFSET(0x70, 0x20, 0)}},
+	  {11, {0xC2, OFFSET(8, 0, 3)}},
+	  {3, {0xC0, 0x80, 3}}}},
+};
+
+static const struct bytes settling[] = {
+	{4, {0xD3, 1, 0, 0}}, {3, {0x00, 0x02, 6}},    {2, {0x40, 1}},       {3, {0x00, 0xA5, 8}},
+	{1, {0xA2}},          {4, {0xD1, 1, 2, 0x02}}, {4, {0xD3, 0, 1, 0}}, {1, {0xC0}}};
+#define SETTLING (sizeof(settling) / sizeof(settling[0]))
+
+/* The dead left something; whoever comes first settles it, and something happens meanwhile. */
+static size_t settle(uint8_t *bytes, size_t count, const struct left *l, unsigned how,
+		     unsigned what)
+{
+	static const uint8_t faults[][2] = {{0xC8, 0xFF}, {0xC9, 0xFF}, {0xCF, 0xFF}, {0xC8, 0xFE}};
+
+	for (unsigned i = 0; i < 6 && l->stores[i].count > 0; i++) {
+		bytes[count++] = 0xE0;
+		count = append(bytes, count, &l->stores[i]);
+		/* The store reads when the next one comes: never. */
+		bytes[count++] = 0;
+	}
+	if (how < 4) {
+		bytes[count++] = faults[how][0];
+		bytes[count++] = faults[how][1];
+	} else {
+		bytes[count++] = 0xE8;
+		count = append(bytes, count, &stores[how - 4]);
+	}
+	return append(bytes, count, &settling[what]);
+}
+
 void write_settled(const struct seed *image, const char *name)
 {
-	static const struct bytes settling[] = {{4, {0xD3, 1, 0, 0}}, {3, {0x00, 0x02, 6}},
-						{2, {0x40, 1}},       {3, {0x00, 0xA5, 8}},
-						{1, {0xA2}},          {4, {0xD1, 1, 2, 0x02}},
-						{4, {0xD3, 0, 1, 0}}, {1, {0xC0}}};
-	static const uint8_t kinds[] = {0, 1, 7};
-	uint8_t bytes[128];
+	uint8_t bytes[512];
 	char path[128];
 
-	for (unsigned k = 0; k <= sizeof(kinds) + STORES / 4; k++) {
+	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+		unsigned number = 0, sweeps = 0;
 		size_t count = 0;
-		struct seed s = *image;
 
-		bytes[count++] = 0xA0;
-		for (unsigned i = 0; i < 8; i++) {
-			/* In the end every store, each with two of these. */
-			if (k < sizeof(kinds)) {
-				bytes[count++] = 0xC8 + kinds[k];
-				bytes[count++] = 0xFF;
-			} else {
-				bytes[count++] = 0xE8;
-				count = append(bytes, count,
-					       &stores[k == sizeof(kinds)
-							       ? 0
-							       : ((k - 4) * 4 + i % 4) % STORES]);
+		for (unsigned how = 0; how < 4 + STORES; how++) {
+			/* Every store is only tried on a recovery. */
+			for (unsigned what = 0; what < (how <= 4 ? SETTLING : 1); what++) {
+				struct seed s = *image;
+
+				count = settle(bytes, count, &left[i], how, what);
+				if (++sweeps % 4 != 0 && how + 1 < 4 + STORES)
+					continue;
+				program(&s, bytes, count);
+				snprintf(path, sizeof(path), "%s-settled-%s-%u", name, left[i].name,
+					 number++);
+				write_seed(&s, "hostile", path);
+				count = 0;
 			}
-			count = append(bytes, count,
-				       &settling[k <= sizeof(kinds) ? i : i / 4 * 2 + k % 2]);
 		}
-		program(&s, bytes, count);
-		snprintf(path, sizeof(path), "%s-settled-%u", name, k);
-		write_seed(&s, k < sizeof(kinds) ? "loadmap" : "hostile", path);
 	}
 }
 
