@@ -91,7 +91,7 @@ static void descriptor_show(int fd)
 		fprintf(stderr, "%d: %s\n", fd, target);
 }
 
-static int free_before;
+static int free_before = -1;
 
 void fault_open(const struct image *image, int fd)
 {
@@ -100,7 +100,8 @@ void fault_open(const struct image *image, int fd)
 	if (calls != 0 && (image->control & CONTROL_LATE) != 0)
 		calls += 15;
 	fault_arm(calls, (uint8_t)image->program.left);
-	free_before = descriptor_free(fd);
+	if (free_before < 0)
+		free_before = descriptor_free(fd);
 }
 
 void fault_settle(int fd)
@@ -111,6 +112,7 @@ void fault_settle(int fd)
 	for (int i = 0; !fake.doubted && now != free_before && i <= now; i++)
 		descriptor_show(i);
 	FUZZ_CHECK(fake.doubted || now == free_before);
+	free_before = now;
 }
 
 int __wrap_os_open(const char *path, unsigned flags)
@@ -240,5 +242,6 @@ int __wrap_os_sync_mapping(uint64_t addr, uint64_t len)
 
 int __wrap_os_drop_pages(uint64_t addr, uint64_t len)
 {
+	file_punched();
 	return fault_now() ? -1 : __real_os_drop_pages(addr, len);
 }

@@ -109,10 +109,13 @@ void image_keep(void);
 void image_put_back(void);
 
 /* Reads and writes the file behind the library's back. */
+bool image_has_header(const uint8_t header[HDR_BYTES]);
 uint64_t file_get(uint64_t off);
 void file_put(uint64_t off, uint64_t value);
 uint64_t file_allocated(void); /* bytes, as image_build() left it */
 uint64_t file_blocks(void);    /* bytes, now */
+bool file_is_dense(void);      /* it has all its pages, as image_build() made it */
+void file_punched(void);       /* and now it has holes */
 uint64_t image_digest(void);   /* of what is in it, now */
 uint64_t image_contents(void); /* the same, but for the disk space that it takes */
 

@@ -28,6 +28,7 @@ static struct {
 	uint64_t expected_end;
 	bool untouched; /* the window is still as expected */
 	bool sparse;    /* what no patch wrote is a hole */
+	bool dense;     /* the library did not make it, nor holes in it */
 	uint64_t allocated;
 } file = {.fd = -1, .dense_fd = -1, .sparse_fd = -1};
 
@@ -255,13 +256,15 @@ int image_build(const struct image *image)
 {
 	file_begin(image->file_size, (image->control & CONTROL_HOLES) != 0);
 	apply(image);
-	file.allocated = file_blocks();
+	file.dense = !file.sparse && image->file_size > 0;
+	file.allocated = file.dense ? (image->file_size + 4095) / 4096 * 4096 : file_blocks();
 	return file.fd;
 }
 
 int image_blank(bool holes)
 {
 	file_begin(0, holes);
+	file.dense = false;
 	file.allocated = 0;
 	return file.fd;
 }
@@ -272,6 +275,16 @@ uint64_t file_blocks(void)
 
 	FUZZ_CHECK(fstat(file.fd, &st) == 0);
 	return (uint64_t)st.st_blocks * 512;
+}
+
+bool file_is_dense(void)
+{
+	return file.dense;
+}
+
+void file_punched(void)
+{
+	file.dense = false;
 }
 
 uint64_t file_allocated(void)
@@ -405,6 +418,16 @@ void image_put_back(void)
 	memcpy(file.window, kept, min_u64(kept_bytes, (uint64_t)st.st_size));
 }
 
+bool image_has_header(const uint8_t header[HDR_BYTES])
+{
+	uint8_t found[HDR_BYTES];
+
+	if (file.dense && file.size >= HDR_BYTES)
+		return memcmp(file.window, header, HDR_BYTES) == 0;
+	return pread(file.fd, found, HDR_BYTES, 0) == HDR_BYTES &&
+	       memcmp(found, header, HDR_BYTES) == 0;
+}
+
 uint64_t file_get(uint64_t off)
 {
 	uint8_t bytes[8] = {0};
@@ -418,9 +441,11 @@ void file_put(uint64_t off, uint64_t value)
 	uint8_t bytes[8];
 	struct stat st;
 
-	/* The library may have made the file larger. */
-	FUZZ_CHECK(fstat(file.fd, &st) == 0);
-	file.size = (uint64_t)st.st_size;
+	/* The library may have made the file larger, if it is not one of ours. */
+	if (!file.dense) {
+		FUZZ_CHECK(fstat(file.fd, &st) == 0);
+		file.size = (uint64_t)st.st_size;
+	}
 	if (off > file.size || file.size - off < sizeof(bytes))
 		return;
 	put_le(bytes, 8, value);
