@@ -23,7 +23,7 @@ struct recorded {
 	uint32_t number;
 };
 
-static uint64_t folded;
+static uint64_t folded = 1;
 static struct recorded *records;
 static size_t count, next;
 
@@ -38,7 +38,10 @@ uint32_t answers_end(void)
 	answer(image_digest());
 	uint64_t whole = folded;
 
-	folded = 0;
+	folded = 1;
+	/* Whether such an address is taken depends on the sanitizer. */
+	if (!image_is_portable())
+		return 0;
 	return (uint32_t)(whole ^ whole >> 32);
 }
 

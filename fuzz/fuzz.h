@@ -117,6 +117,7 @@ uint64_t file_blocks(void);    /* bytes, now */
 bool file_is_dense(void);      /* it has all its pages, as image_build() made it */
 void file_punched(void);       /* and now it has holes */
 uint64_t image_digest(void);   /* of what is in it, now */
+bool image_is_portable(void);  /* its address is nobody's, whatever the program is built with */
 uint64_t image_contents(void); /* the same, but for the disk space that it takes */
 
 /* An independent CRC-32C of a header. */

@@ -398,6 +398,13 @@ uint64_t image_digest(void)
 	return file.fd < 0 ? 0 : image_contents() * 31 + file_blocks();
 }
 
+bool image_is_portable(void)
+{
+	uint64_t base = file.fd < 0 ? 0 : file_get(HDR_BASE);
+
+	return base == 0 || (base >= UINT64_C(0x510000000000) && base < UINT64_C(0x555500000000));
+}
+
 static uint8_t kept[WINDOW_BYTES];
 static uint64_t kept_bytes;
 

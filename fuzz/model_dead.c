@@ -192,6 +192,10 @@ static void mark_from(uint32_t i)
 	if (i >= model.count || sweep.marked[i])
 		return;
 	sweep.marked[i] = true;
+	for (uint32_t k = 0; (sweep.how & 4) != 0 && k < model.count; k++)
+		sweep.marked[k] = true;
+	if ((sweep.how & 4) != 0)
+		return;
 	mark_from(refers_to(i, 0));
 	mark_from(refers_to(i, 1));
 }
@@ -213,6 +217,11 @@ static int reach(void *block, size_t size, struct qalloc_marks *marks, void *arg
 		return 0;
 	}
 	FUZZ_CHECK(qalloc_mark(marks, NULL) == 0);
+	/* The first one refers to all, if the program says so. */
+	for (uint32_t k = 0; (sweep.how & 4) != 0 && sweep.looks == 1 && k < model.count; k++)
+		FUZZ_CHECK(qalloc_mark(marks, model.live[k].at) == 0);
+	if ((sweep.how & 4) != 0)
+		return 0;
 	for (uint32_t k = 0; k < 2; k++) {
 		uint32_t to = refers_to(i, k);
 

@@ -17,7 +17,7 @@
 #define STEPS_MAX 32u
 #define REOPENS_MAX 1u
 #define LOOKS_MAX 3u
-#define LOADS_MAX 6000u
+#define LOADS_MAX (fuzz_repeats ? 60000u : 6000u)
 #define FILLED_MAX ((size_t)64 << 10)
 /* An operation that is repeated with one thing changed. */
 #define CALLS_EACH 40u

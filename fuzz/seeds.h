@@ -53,4 +53,8 @@ void write_stores(const struct seed *image, const char *name, unsigned first, un
 void write_settled(const struct seed *image, const char *name);
 void dead_seeds(void);
 
+/* ---- seeds_tables.c ------------------------------------------------------ */
+
+void table_seeds(struct seed whole, uint64_t words, uint64_t pairs);
+
 #endif

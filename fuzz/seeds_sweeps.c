@@ -22,7 +22,7 @@ static const struct bytes operations[] = {
 	{3, {0x0A, 0xA2, 9}},       /* aligned_alloc */
 	{4, {0x0C, 0xA2, 4, 9}},    /* realloc: a run, shorter */
 	{4, {0x0C, 0x20, 2, 9}},    /* a small block, longer */
-	{2, {0x40, 3}},             /* tryfree */
+	{2, {0x40, 2}},             /* tryfree */
 	{2, {0x40, 4}},             /* of a run */
 	{2, {0x40, 0x82}},          /* of a pointer inside a block */
 	{2, {0x43, 1}},             /* usable_size */
@@ -71,9 +71,9 @@ static const struct bytes stores[] = {
 	{3, {0x40, 0x20, 7}},                    /* another class */
 	{2, {0x40, 0x41}},                       /* a run */
 	{2, {0x40, 0xD0}},                       /* nonsense */
-	{2, {0x43, 0x00}},                       /* the head of the run */
-	{2, {0x43, 0x42}},    {3, {0x43, 0x20, 0}},
-	{2, {0x44, 0x00}},    /* its tail */
+	{2, {0x42, 0x00}},                       /* the head of the run */
+	{2, {0x42, 0x42}},    {3, {0x42, 0x20, 0}},
+	{2, {0x43, 0x00}},    /* its tail */
 	{3, {0x80, 0, 0xD0}}, /* the bits */
 	{3, {0x80, 0, 0x00}}, {3, {0x80, 1, 0xD0}},
 	{2, {0xA7, 0x02}},                       /* the first root: another one */
@@ -150,33 +150,33 @@ struct left {
 
 static const struct left left[] = {
 	{"stream",
-	 {{12, {0x28, 0, OFFSET(0, 0, 3)}},
-	  {12, {0x28, 1, OFFSET(0x70, 0x20, 0)}},
+	 {{11, {0x28, 0, OFFSET(0, 0, 3)}},
+	  {11, {0x28, 1, OFFSET(0x70, 0x20, 0)}},
 	  {3, {0x20, 0x80, 3}}}},
 	{"run",
-	 {{2, {0x08, 3}},
+	 {{2, {0x08, 2}},
 	  {2, {0x09, 3}},
-	  {11, {0x0A, OFFSET(0x70, 0x20, 0)}},
+	  {10, {0x0A, OFFSET(0x70, 0x20, 0)}},
 	  {2, {0x07, 2}},
 	  {3, {0x05, 0x80, 3}}}},
 	{"tails",
-	 {{2, {0x43, 0}},
-	  {2, {0x08, 3}},
+	 {{2, {0x42, 0}},
+	  {2, {0x08, 2}},
 	  {2, {0x09, 3}},
 	  {2, {0x0A, 0}},
 	  {2, {0x07, 2}},
 	  {3, {0x05, 0x80, 3}}}},
 	{"record",
-	 {{11, {0xC1, OFFSET(0x70, 0x20, 0)}},
-	  {11, {0xC2, OFFSET(0, 0, 3)}},
+	 {{10, {0xC1, OFFSET(0x70, 0x20, 0)}},
+	  {10, {0xC2, OFFSET(0, 0, 3)}},
 	  {3, {0xC0, 0x80, 3}}}},
 	{"record-run",
-	 {{11, {0xC1, OFFSET(0x70, 0x20, 0)}},
-	  {11, {0xC2, OFFSET(0, 0x30, 3)}},
+	 {{10, {0xC1, OFFSET(0x70, 0x20, 0)}},
+	  {10, {0xC2, OFFSET(0, 0x20, 3)}},
 	  {3, {0xC0, 0x80, 3}}}},
 	{"record-nothing",
-	 {{11, {0xC1, OFFSET(0x70, 0x20, 0)}},
-	  {11, {0xC2, OFFSET(8, 0, 3)}},
+	 {{10, {0xC1, OFFSET(0x70, 0x20, 0)}},
+	  {10, {0xC2, OFFSET(8, 0, 3)}},
 	  {3, {0xC0, 0x80, 3}}}},
 };
 

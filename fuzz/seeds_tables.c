@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Seeds whose tables do not fit one granule: a run whose tails go on in the next one, which is a hole, or
+ * cannot be had.  And those that need a certain image: findings, a lost page, many blocks.
+ */
+#include "seeds.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RUN_SPANS 1500u
+
+/* Parameters with which the words begin shortly before the end of a granule. */
+static struct params late_words(struct geo *g)
+{
+	struct params p = sound(false);
+
+	p.file_size = 32 << 20;
+	for (p.streams = 1; p.streams < QALLOC_STREAMS_MAX; p.streams++) {
+		if (geo_compute(&p, g) == QALLOC_OK && g->spans > 2 * RUN_SPANS &&
+		    g->words_off % GRANULE >= GRANULE - 8 * 512)
+			return p;
+	}
+	FUZZ_CHECK(false);
+}
+
+/* Each call fails, in two ways, of each of these. */
+static size_t fail_each(uint8_t *bytes, size_t count, const char *operations, size_t length)
+{
+	static const uint8_t faults[][2] = {{0xC8, 0xFF}, {0xC9, 0xFF}, {0xC8, 0xFE}};
+
+	for (unsigned i = 0; i < 3; i++) {
+		bytes[count++] = faults[i][0];
+		bytes[count++] = faults[i][1];
+		memcpy(bytes + count, operations, length);
+		count += length;
+	}
+	return count;
+}
+
+static void write_long_run(const struct seed *image, const char *name)
+{
+	static const struct {
+		const char *bytes;
+		size_t length;
+	} calls[] = {{"\x43\x01", 2},
+		     {"\x40\x01", 2},
+		     {"\x0C\x20\x01\x02", 4},
+		     {"\x82\x02", 2},
+		     {"\xD1\x01\x02\x20", 4}};
+	char path[128];
+
+	for (unsigned i = 0; i < 5; i++) {
+		uint8_t bytes[64] = {0xA0};
+		struct seed s = *image;
+
+		program(&s, bytes, fail_each(bytes, 1, calls[i].bytes, calls[i].length));
+		snprintf(path, sizeof(path), "long-run-%s-%u", name, i);
+		write_seed(&s, "hostile", path);
+	}
+}
+
+/* The pool's holder died inside the run, of which the head is gone. */
+static void write_long_tails(const struct seed *image)
+{
+	static const uint8_t left[] = {0xE0, 0x40, 0x00, 0,    0xE0, 0x08, 0x00, 0,    0xE0, 0x09,
+				       0xE7, 0xDC, 0x05, 0,    0,    0,    0,    0,    0,    0,
+				       0,    0xE0, 0x07, 0x02, 0,    0xE0, 0x05, 0x80, 3,    0};
+	uint8_t bytes[128];
+	struct seed s = *image;
+
+	memcpy(bytes, left, sizeof(left));
+	program(&s, bytes, fail_each(bytes, sizeof(left), "\xD3\x01\x00\x00", 4));
+	write_seed(&s, "hostile", "long-run-tails");
+}
+
+static void long_runs(void)
+{
+	struct geo g;
+	struct params p = late_words(&g);
+	uint8_t header[HDR_BYTES], words[8 * RUN_SPANS] = {0};
+	uint64_t first = (GRANULE - g.words_off % GRANULE) / 8;
+	struct seed s = begin(CONTROL_REPAIR | CONTROL_HOLES, 0, p.file_size);
+
+	hdr_encode(&p, header);
+	patch(&s, 0, header, sizeof(header));
+	patch_word(&s, STATE_FRONTIER, RUN_SPANS);
+	patch_word(&s, ROOTS_OFF, 0x746F6F72);
+	patch_word(&s, ROOTS_OFF + ROOT_VALUE, g.data_off);
+	patch_word(&s, ROOTS_OFF + ROOT_STATE, 1);
+	put_le(words, 8, span_word_run(RUN_SPANS));
+	for (unsigned i = 1; i < RUN_SPANS; i++)
+		put_le(words + (size_t)8 * i, 8, SPAN_TAIL);
+
+	struct seed whole = s, hole = s;
+
+	patch(&whole, g.words_off, words, sizeof(words));
+	write_long_run(&whole, "whole");
+	write_long_tails(&whole);
+	patch(&hole, g.words_off, words, first * 8);
+	write_long_run(&hole, "hole");
+	patch_word(&hole, g.data_end - 8, 1);
+	write_long_run(&hole, "hole-and-data");
+}
+
+/* In a map with a finding: who checks it wants the pool, and looks again. */
+static void findings(struct seed s)
+{
+	static const uint8_t held[] = {0xE0, 0x05, 0x61, 0, 0xA2};
+	uint8_t bytes[64];
+	struct seed t = s;
+
+	program(&t, held, sizeof(held));
+	write_seed(&t, "hostile", "finding-pool-held");
+	program(&s, bytes, fail_each(bytes, 0, "\xA2", 1));
+	write_seed(&s, "loadmap", "finding-each-call");
+}
+
+/* A page is lost, and then everything is tried, opening again included. */
+static void lost_page(struct seed s)
+{
+	static const uint8_t lost[] = {0xA0, 0xE0, 0x1F, 0,    0,    0xD6, 0xD5, 0xD4, 0xD7,
+				       0x00, 0x10, 1,    0x40, 1,    0x43, 1,    0x80, 1,
+				       2,    0x82, 2,    0xA0, 0xA2, 0xA4, 0xA7, 0xD3, 1,
+				       0,    0,    0xC0, 0x00, 0x10, 1};
+
+	program(&s, lost, sizeof(lost));
+	write_seed(&s, "hostile", "lost-page");
+}
+
+/* More blocks than a sweep has room for at first: the first one that is looked at refers to all. */
+static void many_blocks(struct seed s, uint64_t words, uint64_t pairs)
+{
+	static const uint8_t sweep[] = {0xA0, 0x03, 0xDB, 0x04, 0xB0, 0xDA, 0x00};
+	uint8_t ones[64];
+
+	memset(ones, 0, sizeof(ones));
+	for (unsigned i = 0; i < 4; i++)
+		memset(ones + (size_t)16 * i, 0xFF, 8);
+	for (uint64_t i = 8; i < 14; i++) {
+		patch_word(&s, words + 8 * i, span_word_small(0, 0));
+		patch(&s, pairs + 64 * i, ones, sizeof(ones));
+	}
+	patch_word(&s, STATE_FRONTIER, 14);
+	program(&s, sweep, sizeof(sweep));
+	write_seed(&s, "check", "sweep-many-blocks");
+}
+
+void table_seeds(struct seed whole, uint64_t words, uint64_t pairs)
+{
+	struct seed s = whole;
+
+	long_runs();
+	lost_page(whole);
+	many_blocks(whole, words, pairs);
+	patch_word(&s, words, 4);
+	findings(s);
+}
