@@ -109,6 +109,7 @@ static void other_map(struct map *m, int fd)
 					    .streams = p->streams,
 					    .kind = p->kind};
 	struct qalloc_options o[6] = {same, same, same, same, same, same};
+	const bool guarded = m->guarded;
 
 	o[0].kind = QALLOC_STATIC + QALLOC_DYNAMIC - p->kind;
 	o[1].filesize++;
@@ -124,6 +125,14 @@ static void other_map(struct map *m, int fd)
 	o[0].flags = QALLOC_CREATE | QALLOC_EXCLUSIVE;
 	refuses(qalloc_openfd(fd, &o[0]) == NULL, QALLOC_EEXIST);
 	if (qalloc_openfd(fd, &same) == m) {
+		expect_success();
+		FUZZ_CHECK(m->guarded == guarded);
+		call_enter(0);
+		FUZZ_CHECK(qalloc_closemap(m) == 0);
+		expect_success();
+		o[0].flags = same.flags | QALLOC_GUARD;
+		call_enter(0);
+		FUZZ_CHECK(qalloc_openfd(fd, &o[0]) == m && m->guarded);
 		expect_success();
 		call_enter(0);
 		FUZZ_CHECK(qalloc_closemap(m) == 0);

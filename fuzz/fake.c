@@ -28,6 +28,8 @@ void __wrap_os_sleep(uint32_t usec);
 void __wrap_os_boot_id(uint64_t id[2]);
 void __wrap_os_random(void *buf, size_t len);
 uint32_t __wrap_os_pid(void);
+uint32_t __wrap_os_user(void);
+uint32_t __real_os_user(void);
 int __wrap_os_reserve(int fd, uint64_t off, uint64_t len);
 int __real_os_reserve(int fd, uint64_t off, uint64_t len);
 
@@ -128,6 +130,14 @@ void __wrap_os_boot_id(uint64_t id[2])
 uint32_t __wrap_os_pid(void)
 {
 	return 42;
+}
+
+/* Whoever runs this as root sees files of root that are not his. */
+uint32_t __wrap_os_user(void)
+{
+	uint32_t user = __real_os_user();
+
+	return user == 0 ? 1000 : user;
 }
 
 void __wrap_os_random(void *buf, size_t len)

@@ -168,12 +168,13 @@ void image_header(const struct image *image, uint8_t header[HDR_BYTES])
 		put_le(header + HDR_CRC, 4, header_checksum(header));
 }
 
+/* All can write them, but nobody can open what has no name. */
 static void files_open(void)
 {
 	file.dense_fd = memfd_create("dense", MFD_CLOEXEC);
 	file.sparse_fd = memfd_create("sparse", MFD_CLOEXEC);
-	FUZZ_CHECK(file.dense_fd >= 0 && fchmod(file.dense_fd, 0600) == 0);
-	FUZZ_CHECK(file.sparse_fd >= 0 && fchmod(file.sparse_fd, 0600) == 0);
+	FUZZ_CHECK(file.dense_fd >= 0 && fchmod(file.dense_fd, 0666) == 0);
+	FUZZ_CHECK(file.sparse_fd >= 0 && fchmod(file.sparse_fd, 0666) == 0);
 	file.window =
 		mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, file.dense_fd, 0);
 	file.expected = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE,
@@ -336,6 +337,12 @@ struct qalloc_options image_options(const struct image *image)
 		options.flags |= QALLOC_EXCLUSIVE;
 	if ((asked & OPEN_CREATE) != 0)
 		options.flags |= QALLOC_CREATE;
+	/* That alone would be refused: it stands for every permission. */
+	if ((asked & (OPEN_CREATE | OPEN_EXCLUSIVE | OPEN_STATIC)) ==
+	    (OPEN_EXCLUSIVE | OPEN_STATIC)) {
+		options.flags &= ~(uint64_t)QALLOC_EXCLUSIVE;
+		options.flags |= QALLOC_FOREIGN_OWNER | QALLOC_SHARED_WRITABLE | QALLOC_NETWORK;
+	}
 	if ((asked & (OPEN_CREATE | OPEN_EXPECT)) != 0) {
 		options.kind = (asked & OPEN_STATIC) != 0 ? QALLOC_STATIC : QALLOC_DYNAMIC;
 		options.itemsize = (asked & OPEN_STATIC) != 0 ? 64 : 0;

@@ -31,6 +31,8 @@ static const struct field broken[] = {
 	{"sizes-no-items", HDR_CREATED, 8, 0, true, CONTROL_REPAIR | CONTROL_SIZES},
 	{"sizes-too-many-items", HDR_CREATED, 8, UINT64_C(1) << 44, true,
 	 CONTROL_REPAIR | CONTROL_SIZES},
+	{"sizes-items-wrap", HDR_CREATED, 8, (UINT64_C(1) << 61) + 1, true,
+	 CONTROL_REPAIR | CONTROL_SIZES},
 	{"sizes-over-limit", HDR_CREATED, 8, UINT64_MAX, false, CONTROL_REPAIR | CONTROL_SIZES},
 	{"read-short", HDR_CREATED, 8, 1, false, CONTROL_REPAIR | CONTROL_NO_SPACE},
 	{"checksum", HDR_CRC, 4, 0, false, 0},
@@ -296,6 +298,8 @@ static const struct wrong wrongs[] = {
 	{"pool-died-freeing-live", {DIED(2, 2, 3)}},
 	{"pool-died-freeing-inside", {DIED(2, 3, 2)}},
 	{"pool-died-nothing", {DIED(2, 4, 0)}},
+	{"pool-died-before-all",
+	 {DIED(2, 0, 2), {WORDS - 8, SPAN_TAIL}, {WORDS, SPAN_TAIL}, {WORDS + 8, SPAN_TAIL}}},
 	{"pool-held-by-us", {{STATE_POOL, UINT64_C(0x0000000300000002)}}},
 	{"pool-dead-same-epoch", {{STATE_POOL, DEAD}, {SLOTS_OFF + 16, 5}}},
 	{"pool-died-giving-kept",
@@ -398,10 +402,11 @@ static void fault_seeds(struct seed whole)
 /* Each look at the file while it is opened tells of another one, in each way. */
 static void lie_seeds(struct seed whole)
 {
-	static const uint8_t options[] = {0, OPEN_PATH, OPEN_READONLY};
+	static const uint8_t options[] = {0, OPEN_PATH, OPEN_READONLY,
+					  OPEN_EXCLUSIVE | OPEN_STATIC};
 	char name[64];
 
-	for (unsigned i = 0; i < 3 * 8 * 8; i++) {
+	for (unsigned i = 0; i < 4 * 8 * 8; i++) {
 		struct seed s = whole;
 		unsigned kind = i % 8, call = 1 + i / 8 % 8;
 
@@ -441,6 +446,12 @@ static void sweep_seeds(struct seed whole, bool zeroing)
 	write_stores(&whole, zeroing ? "zeroing" : "whole", zeroing ? 5 : 0,
 		     zeroing ? 10 : UINT_MAX);
 	write_settled(&whole, zeroing ? "zeroing" : "whole");
+	struct seed empty = whole;
+
+	/* A span without a block: who wants a run gets it back. */
+	patch_word(&empty, WORDS + 7 * 8, span_word_small(0, 5));
+	patch_word(&empty, STATE_FRONTIER, 8);
+	write_stores(&empty, zeroing ? "zeroing-empty-span" : "empty-span", 31, 32);
 	/* The small blocks belong to a stream that is not ours. */
 	patch_word(&whole, WORDS, 0x00010001);
 	write_stores(&whole, zeroing ? "zeroing-remote" : "remote", 7, 10);

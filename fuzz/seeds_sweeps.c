@@ -46,7 +46,7 @@ static const struct bytes operations[] = {
 	{4, {0xD3, 1, 0, 0}},       /* recover */
 	{4, {0xD3, 0, 1, 0}},       /* sweep */
 	{1, {0xC0}},                /* close and open */
-	{1, {0xD8}},                /* another thread */
+	{3, {0x00, 0xC0, 8}},       /* all that there is */
 };
 #define OPERATIONS (sizeof(operations) / sizeof(operations[0]))
 
@@ -94,16 +94,18 @@ static size_t append(uint8_t *to, size_t at, const struct bytes *what)
 void write_faults(const struct seed *image, const char *name)
 {
 	/* The number, and whether one call fails or all from there on. */
-	static const uint8_t kinds[][2] = {{0, 0xFF}, {1, 0xFF}, {7, 0xFF}, {0, 0xFE}};
+	static const uint8_t kinds[][2] = {{0, 0xFF}, {1, 0xFF}, {3, 0xFF}, {7, 0xFF}, {0, 0xFE}};
 	char path[128];
 
-	for (unsigned k = 0; k < 4; k++) {
+	for (unsigned k = 0; k < 5; k++) {
 		for (unsigned i = 0; i < OPERATIONS; i += 4) {
 			uint8_t bytes[64] = {0xA0};
 			size_t count = 1;
 			struct seed s = *image;
 
 			for (unsigned o = i; o < i + 4; o++) {
+				/* Opened again, it knows nothing of the file. */
+				bytes[count++] = 0xC0;
 				bytes[count++] = 0xC8 + kinds[k][0];
 				bytes[count++] = kinds[k][1];
 				count = append(bytes, count, &operations[o]);

@@ -10,14 +10,14 @@
 
 #define RUN_SPANS 1500u
 
-/* Parameters with which the words begin shortly before the end of a granule. */
+/* The words begin shortly before the end of a granule, and the pairs two granules later. */
 static struct params late_words(struct geo *g)
 {
 	struct params p = sound(false);
 
-	p.file_size = 32 << 20;
+	p.file_size = 64 << 20;
 	for (p.streams = 1; p.streams < QALLOC_STREAMS_MAX; p.streams++) {
-		if (geo_compute(&p, g) == QALLOC_OK && g->spans > 2 * RUN_SPANS &&
+		if (geo_compute(&p, g) == QALLOC_OK && g->spans > 9000 &&
 		    g->words_off % GRANULE >= GRANULE - 8 * 512)
 			return p;
 	}
@@ -43,14 +43,11 @@ static void write_long_run(const struct seed *image, const char *name)
 	static const struct {
 		const char *bytes;
 		size_t length;
-	} calls[] = {{"\x43\x01", 2},
-		     {"\x40\x01", 2},
-		     {"\x0C\x20\x01\x02", 4},
-		     {"\x82\x02", 2},
-		     {"\xD1\x01\x02\x20", 4}};
+	} calls[] = {{"\x43\x01", 2}, {"\x40\x01", 2},         {"\x0C\x20\x01\x02", 4},
+		     {"\x82\x02", 2}, {"\xD1\x01\x02\x20", 4}, {"\x00\x02\x06", 3}};
 	char path[128];
 
-	for (unsigned i = 0; i < 5; i++) {
+	for (unsigned i = 0; i < 6; i++) {
 		uint8_t bytes[64] = {0xA0};
 		struct seed s = *image;
 
@@ -114,6 +111,8 @@ static void findings(struct seed s)
 	write_seed(&t, "hostile", "finding-pool-held");
 	program(&s, bytes, fail_each(bytes, 0, "\xA2", 1));
 	write_seed(&s, "loadmap", "finding-each-call");
+	s.bytes[1] |= OPEN_READONLY;
+	write_seed(&s, "loadmap", "finding-readonly-each-call");
 }
 
 /* A page is lost, and then everything is tried, opening again included. */
