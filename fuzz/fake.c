@@ -137,7 +137,7 @@ uint32_t __wrap_os_user(void)
 {
 	uint32_t user = __real_os_user();
 
-	return user == 0 ? 1000 : user;
+	return user == 0 && fake.other_user ? 1000 : user;
 }
 
 void __wrap_os_random(void *buf, size_t len)

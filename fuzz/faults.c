@@ -100,6 +100,7 @@ void fault_open(const struct image *image, int fd)
 	if (calls != 0 && (image->control & CONTROL_LATE) != 0)
 		calls += 15;
 	fault_arm(calls, (uint8_t)image->program.left);
+	fake.other_user = (image->control & CONTROL_HOLES) != 0;
 	if (free_before < 0)
 		free_before = descriptor_free(fd);
 }

@@ -144,6 +144,7 @@ struct fake {
 	int fault_errno;        /* and how */
 	bool faulted;           /* one has failed */
 	bool fault_all;         /* and so do all that follow */
+	bool other_user;        /* root is somebody else */
 	bool doubted;           /* it was the one that tells whose a descriptor is */
 	uint32_t countdown;     /* loads until `scribble` is called; 0: never */
 	void (*scribble)(void);

@@ -47,6 +47,8 @@ static bool inside(const void *block, uint64_t size)
 /* A block that the library handed out. */
 static void touch(void *block, uint64_t size)
 {
+	uint8_t slot = take_u8(r.in) % BLOCKS;
+
 	if (block == NULL) {
 		expect_failure();
 		return;
@@ -58,7 +60,7 @@ static void touch(void *block, uint64_t size)
 		((volatile uint8_t *)block)[0] = 0xA5;
 		((volatile uint8_t *)block)[size - 1] = 0x5A;
 	}
-	r.blocks[take_u8(r.in) % BLOCKS] = block;
+	r.blocks[slot] = block;
 }
 
 /* A pointer: a block, near one, anywhere in the map, or anywhere. */

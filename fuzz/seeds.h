@@ -55,6 +55,6 @@ void dead_seeds(void);
 
 /* ---- seeds_tables.c ------------------------------------------------------ */
 
-void table_seeds(struct seed whole, uint64_t words, uint64_t pairs);
+void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_t pairs);
 
 #endif

@@ -498,7 +498,7 @@ void state_seeds(void)
 	}
 	write_published(&whole, "publish");
 	lie_seeds(whole);
-	table_seeds(whole, WORDS, PAIRS);
+	table_seeds(whole, whole_map(QALLOC_ZERO_ON_FREE), WORDS, PAIRS);
 	record_seeds(whole);
 	sweep_seeds(whole, false);
 	sweep_seeds(whole_map(QALLOC_ZERO_ON_FREE), true);

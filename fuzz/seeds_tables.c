@@ -27,7 +27,7 @@ static struct params late_words(struct geo *g)
 /* Each call fails, in two ways, of each of these. */
 static size_t fail_each(uint8_t *bytes, size_t count, const char *operations, size_t length)
 {
-	static const uint8_t faults[][2] = {{0xC8, 0xFF}, {0xC9, 0xFF}, {0xC8, 0xFE}};
+	static const uint8_t faults[][2] = {{0xC8, 0xFE}, {0xC8, 0xFF}, {0xC9, 0xFF}};
 
 	for (unsigned i = 0; i < 3; i++) {
 		bytes[count++] = faults[i][0];
@@ -60,15 +60,24 @@ static void write_long_run(const struct seed *image, const char *name)
 /* The pool's holder died inside the run, of which the head is gone. */
 static void write_long_tails(const struct seed *image)
 {
-	static const uint8_t left[] = {0xE0, 0x40, 0x00, 0,    0xE0, 0x08, 0x00, 0,    0xE0, 0x09,
-				       0xE7, 0xDC, 0x05, 0,    0,    0,    0,    0,    0,    0,
-				       0,    0xE0, 0x07, 0x02, 0,    0xE0, 0x05, 0x80, 3,    0};
+	/* The head; the intent's run, its cell and what was done; who held the pool. */
+	static const uint8_t kept[] = {0xE0, 0x0A, 0xE7, 0x70, 0x20, 0, 0, 0, 0, 0, 0, 0};
+	static const uint8_t gone[] = {0xE0, 0x40, 0x00, 0, 0xE0, 0x0A, 0x00, 0};
+	static const uint8_t left[] = {0xE0, 0x08, 0x00, 0,    0xE0, 0x09, 0xE7, 0xDC, 0x05,
+				       0,    0,    0,    0,    0,    0,    0,    0xE0, 0x07,
+				       0x02, 0,    0xE0, 0x05, 0x80, 3,    0};
 	uint8_t bytes[128];
 	struct seed s = *image;
 
-	memcpy(bytes, left, sizeof(left));
-	program(&s, bytes, fail_each(bytes, sizeof(left), "\xD3\x01\x00\x00", 4));
+	memcpy(bytes, gone, sizeof(gone));
+	memcpy(bytes + sizeof(gone), left, sizeof(left));
+	program(&s, bytes, fail_each(bytes, sizeof(gone) + sizeof(left), "\xD3\x01\x00\x00", 4));
 	write_seed(&s, "hostile", "long-run-tails");
+	s = *image;
+	memcpy(bytes, kept, sizeof(kept));
+	memcpy(bytes + sizeof(kept), left, sizeof(left));
+	program(&s, bytes, fail_each(bytes, sizeof(kept) + sizeof(left), "\xD3\x01\x00\x00", 4));
+	write_seed(&s, "hostile", "long-run-given");
 }
 
 static void long_runs(void)
@@ -115,6 +124,20 @@ static void findings(struct seed s)
 	write_seed(&s, "loadmap", "finding-readonly-each-call");
 }
 
+/* A run without one of its tails, whose head changes before each load; and a run of holes, wiped. */
+static void broken_run(struct seed s, struct seed zeroing)
+{
+	static const uint8_t changed[] = {0xA0, 0xE0, 0x43, 0x00, 0, 0xE8, 0x42, 0x00, 0x40, 4};
+	uint8_t bytes[64] = {0xA0};
+
+	program(&s, changed, sizeof(changed));
+	write_seed(&s, "hostile", "broken-run-each-load");
+	zeroing.bytes[0] |= CONTROL_HOLES;
+	s = zeroing;
+	program(&s, bytes, fail_each(bytes, 1, "\x40\x04", 2));
+	write_seed(&s, "loadmap", "zeroing-holes-each-call");
+}
+
 /* A page is lost, and then everything is tried, opening again included. */
 static void lost_page(struct seed s)
 {
@@ -145,10 +168,11 @@ static void many_blocks(struct seed s, uint64_t words, uint64_t pairs)
 	write_seed(&s, "check", "sweep-many-blocks");
 }
 
-void table_seeds(struct seed whole, uint64_t words, uint64_t pairs)
+void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_t pairs)
 {
 	struct seed s = whole;
 
+	broken_run(whole, zeroing);
 	long_runs();
 	lost_page(whole);
 	many_blocks(whole, words, pairs);
