@@ -222,6 +222,12 @@ static bool twist(struct geo *g, unsigned how)
 	case 12:
 		g->records_off -= 8;
 		return true;
+	case 13:
+		/* The sum wraps. */
+		g->meta_end = 0 - (uint64_t)GRANULE;
+		g->data_end -= g->data_off;
+		g->data_off = 0;
+		return true;
 	default:
 		shift(g, 3, GRANULE);
 		g->pairs_off += 8;
@@ -232,7 +238,7 @@ static bool twist(struct geo *g, unsigned how)
 /* The predicate sees each of these. */
 static void predicate_holds(const struct geo *g)
 {
-	for (unsigned i = 0; i < 14; i++) {
+	for (unsigned i = 0; i < 15; i++) {
 		struct geo bad = *g;
 
 		if (twist(&bad, i) && bad.file_size <= QALLOC_FILESIZE_MAX)

@@ -231,6 +231,36 @@ static int reach(void *block, size_t size, struct qalloc_marks *marks, void *arg
 	return 0;
 }
 
+static bool walked[LIVE_MAX];
+
+static int see(void *block, size_t size, void *arg)
+{
+	(void)size;
+	(void)arg;
+	FUZZ_CHECK(index_of(block) < model.count);
+	walked[index_of(block)] = true;
+	return 0;
+}
+
+/* A system call failed, perhaps after some were freed: of those that nobody could reach. */
+static void forget_freed(void)
+{
+	memset(walked, 0, sizeof(walked));
+	call_enter(0);
+	FUZZ_CHECK(qalloc_walk(model.map, see, NULL) == 0);
+	expect_success();
+	for (uint32_t i = model.count; i-- > 0;) {
+		bool last = walked[model.count - 1];
+
+		if (walked[i])
+			continue;
+		FUZZ_CHECK(!sweep.marked[i]);
+		live_remove(i);
+		sweep.marked[i] = sweep.marked[model.count];
+		walked[i] = last;
+	}
+}
+
 void op_sweep(uint8_t op)
 {
 	size_t freed = SIZE_MAX;
@@ -252,8 +282,17 @@ void op_sweep(uint8_t op)
 	for (uint32_t i = 0; i < model.count; i++)
 		reachable += sweep.marked[i];
 	call_enter(0);
+	if ((sweep.how & 8) != 0)
+		fault_arm(1 + take_u8(model.in), 0);
 	int result = qalloc_sweep(model.map, reach, &sweep, (op & 1) != 0 ? &freed : NULL);
 
+	fake.fault_in = 0;
+	if (result == -1 && fake.faulted) {
+		(void)expect_failure();
+		fake.faulted = false;
+		forget_freed();
+		return;
+	}
 	if (wrong || (reachable >= 2 && (sweep.how & 3) == 2)) {
 		FUZZ_CHECK(result == -1);
 		(void)expect_failure();

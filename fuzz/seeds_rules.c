@@ -382,11 +382,12 @@ static void many_findings(struct seed s)
 /* Each system call of opening fails once, or tells of another file than it should. */
 static void fault_seeds(struct seed whole)
 {
-	static const uint8_t options[] = {0, OPEN_PATH, OPEN_READONLY, OPEN_VERIFY, OPEN_CREATE};
+	static const uint8_t options[] = {0,           OPEN_PATH,   OPEN_READONLY,
+					  OPEN_VERIFY, OPEN_CREATE, OPEN_CREATE | OPEN_EXPECT};
 	char name[64];
 
 	/* The program's length chooses the number. */
-	for (unsigned i = 0; i < 5 * 30; i++) {
+	for (unsigned i = 0; i < 6 * 30; i++) {
 		struct seed s = whole;
 
 		if (options[i / 30] == OPEN_CREATE)
@@ -444,17 +445,17 @@ static void sweep_seeds(struct seed whole, bool zeroing)
 {
 	write_faults(&whole, zeroing ? "zeroing" : "whole");
 	write_stores(&whole, zeroing ? "zeroing" : "whole", zeroing ? 5 : 0,
-		     zeroing ? 10 : UINT_MAX);
+		     zeroing ? 11 : UINT_MAX);
 	write_settled(&whole, zeroing ? "zeroing" : "whole");
 	struct seed empty = whole;
 
 	/* A span without a block: who wants a run gets it back. */
 	patch_word(&empty, WORDS + 7 * 8, span_word_small(0, 5));
 	patch_word(&empty, STATE_FRONTIER, 8);
-	write_stores(&empty, zeroing ? "zeroing-empty-span" : "empty-span", 31, 32);
+	write_stores(&empty, zeroing ? "zeroing-empty-span" : "empty-span", 32, 33);
 	/* The small blocks belong to a stream that is not ours. */
 	patch_word(&whole, WORDS, 0x00010001);
-	write_stores(&whole, zeroing ? "zeroing-remote" : "remote", 7, 10);
+	write_stores(&whole, zeroing ? "zeroing-remote" : "remote", 7, 11);
 }
 
 /* A map with small blocks, a run and a root. */

@@ -23,6 +23,7 @@ static const struct bytes operations[] = {
 	{4, {0x0C, 0xA2, 4, 9}},    /* realloc: a run, shorter */
 	{4, {0x0C, 0x20, 2, 9}},    /* a small block, longer */
 	{2, {0x40, 2}},             /* tryfree */
+	{2, {0x40, 3}},             /* of the last block of a span */
 	{2, {0x40, 4}},             /* of a run */
 	{2, {0x40, 0x82}},          /* of a pointer inside a block */
 	{2, {0x43, 1}},             /* usable_size */
@@ -103,7 +104,7 @@ void write_faults(const struct seed *image, const char *name)
 			size_t count = 1;
 			struct seed s = *image;
 
-			for (unsigned o = i; o < i + 4; o++) {
+			for (unsigned o = i; o < i + 4 && o < OPERATIONS; o++) {
 				/* Opened again, it knows nothing of the file. */
 				bytes[count++] = 0xC0;
 				bytes[count++] = 0xC8 + kinds[k][0];

@@ -138,6 +138,29 @@ static void broken_run(struct seed s, struct seed zeroing)
 	write_seed(&s, "loadmap", "zeroing-holes-each-call");
 }
 
+/* Who creates a root finds that somebody else has done so; and a read-only map is looked at in copies. */
+static void roots_and_copies(struct seed whole, uint64_t words)
+{
+	static const uint8_t creates[] = {0xA0, 0xE8, 0xAF, 0x01, 0xD0, 1, 0, 0x02, 6};
+	static const uint8_t looks[] = {0x43, 0xA0, 0,    0,    0, 0x43, 0xA0, 2,
+					0,    0,    0x43, 0xA0, 0, 2,    0};
+	struct seed s = whole;
+
+	patch_word(&s, ROOTS_OFF + ROOT_BYTES, 'a');
+	patch_word(&s, ROOTS_OFF + ROOT_BYTES + ROOT_VALUE, 0x30000);
+	program(&s, creates, sizeof(creates));
+	write_seed(&s, "hostile", "root-created-each-load");
+	s = whole;
+	s.bytes[1] |= OPEN_READONLY;
+	program(&s, looks, sizeof(looks));
+	write_seed(&s, "loadmap", "readonly-looks");
+	s = whole;
+	s.bytes[1] |= OPEN_READONLY;
+	patch_word(&s, words, 4);
+	program(&s, looks, sizeof(looks));
+	write_seed(&s, "loadmap", "readonly-looks-at-nonsense");
+}
+
 /* A page is lost, and then everything is tried, opening again included. */
 static void lost_page(struct seed s)
 {
@@ -153,8 +176,9 @@ static void lost_page(struct seed s)
 /* More blocks than a sweep has room for at first: the first one that is looked at refers to all. */
 static void many_blocks(struct seed s, uint64_t words, uint64_t pairs)
 {
-	static const uint8_t sweep[] = {0xA0, 0x03, 0xDB, 0x04, 0xB0, 0xDA, 0x00};
-	uint8_t ones[64];
+	static const uint8_t sweep[] = {0xA0, 0x03, 0xDB, 0x04, 0xB0};
+	uint8_t ones[64], bytes[256];
+	size_t count = sizeof(sweep);
 
 	memset(ones, 0, sizeof(ones));
 	for (unsigned i = 0; i < 4; i++)
@@ -164,7 +188,16 @@ static void many_blocks(struct seed s, uint64_t words, uint64_t pairs)
 		patch(&s, pairs + 64 * i, ones, sizeof(ones));
 	}
 	patch_word(&s, STATE_FRONTIER, 14);
-	program(&s, sweep, sizeof(sweep));
+	memcpy(bytes, sweep, sizeof(sweep));
+	/* The same with each of the first calls failing; in the end without most of them. */
+	for (uint8_t i = 0; i < 48; i++) {
+		bytes[count++] = 0xDB;
+		bytes[count++] = 0x0C;
+		bytes[count++] = i;
+	}
+	bytes[count++] = 0xDA;
+	bytes[count++] = 0x00;
+	program(&s, bytes, count);
 	write_seed(&s, "check", "sweep-many-blocks");
 }
 
@@ -173,6 +206,7 @@ void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_
 	struct seed s = whole;
 
 	broken_run(whole, zeroing);
+	roots_and_copies(whole, words);
 	long_runs();
 	lost_page(whole);
 	many_blocks(whole, words, pairs);
