@@ -109,6 +109,10 @@ static void other_map(struct map *m, int fd)
 					    .streams = p->streams,
 					    .kind = p->kind};
 	struct qalloc_options o[6] = {same, same, same, same, same, same};
+	struct {
+		struct qalloc_options options;
+		uint64_t later;
+	} longer = {.options = same};
 	const bool guarded = m->guarded;
 
 	o[0].kind = QALLOC_STATIC + QALLOC_DYNAMIC - p->kind;
@@ -119,6 +123,10 @@ static void other_map(struct map *m, int fd)
 	o[5].flags |= QALLOC_ZERO_ON_FREE;
 	for (int i = (p->flags & MAP_FLAG_ZERO_ON_FREE) != 0 ? 4 : 5; i >= 0; i--)
 		refuses(qalloc_openfd(fd, &o[i]) == NULL, QALLOC_EPARAMS);
+	/* A later, longer struct that asks for nothing more. */
+	longer.options.size = sizeof(longer);
+	longer.options.streams++;
+	refuses(qalloc_openfd(fd, &longer.options) == NULL, QALLOC_EPARAMS);
 	o[0] = same;
 	o[0].flags ^= QALLOC_READONLY;
 	refuses(qalloc_openfd(fd, &o[0]) == NULL, QALLOC_EINUSE);

@@ -51,37 +51,63 @@ static const struct bytes operations[] = {
 };
 #define OPERATIONS (sizeof(operations) / sizeof(operations[0]))
 
-/* A place and a word, as adversary.c takes them. */
+/*
+ * A place and a word, as adversary.c takes them.  0x1F: no word, a page is lost.  Others: the state, from 0x20
+ * the streams, 0x40 span words, 0x80 bits, 0xA0 roots, 0xC0 records, 0xD0 the slots' epochs.
+ */
 static const struct bytes stores[] = {
-	{2, {0x1F, 0}},       /* no word: a page is lost */
-	{2, {0x02, 0xD0}},    /* the frontier: all */
-	{2, {0x02, 0x00}},    /* nothing */
-	{2, {0x03, 0x03}},    /* trims */
-	{2, {0x04, 0xD0}},    /* the hint to a free span: none */
-	{2, {0x05, 0x60}},    /* the pool: ours */
-	{2, {0x05, 0x61}},    /* of another thread of ours */
-	{3, {0x05, 0x80, 3}}, /* of a dead one */
-	{2, {0x07, 0x01}},    /* its intent: a run is taken */
-	{2, {0x07, 0x02}},    /* freed */
-	{2, {0x0B, 0x60}},    /* the roots: ours */
-	{2, {0x0B, 0x61}},    {3, {0x0B, 0x80, 3}},
-	{2, {0x20, 0x60}}, /* stream 0 */
-	{2, {0x20, 0x61}},    {3, {0x20, 0x80, 3}},
-	{2, {0x20, 0x00}},    {2, {0x40, 0x00}}, /* the word of the span of small blocks: free */
-	{3, {0x40, 0x21, 0}},                    /* another stream's */
-	{3, {0x40, 0x20, 7}},                    /* another class */
-	{2, {0x40, 0x41}},                       /* a run */
-	{2, {0x40, 0xD0}},                       /* nonsense */
-	{2, {0x42, 0x00}},                       /* the head of the run */
-	{2, {0x42, 0x42}},    {3, {0x42, 0x20, 0}},
-	{2, {0x43, 0x00}},    /* its tail */
-	{3, {0x80, 0, 0xD0}}, /* the bits */
-	{3, {0x80, 0, 0x00}}, {3, {0x80, 1, 0xD0}},
-	{2, {0xA7, 0x02}},                       /* the first root: another one */
-	{2, {0xA6, 0xD0}},                       /* its value */
-	{2, {0xA0, 0x00}},                       /* its name */
-	{2, {0xC0, 0x60}},                       /* a record: ours */
-	{3, {0xC0, 0x80, 3}}, {2, {0xD0, 0x00}}, /* our slot's epoch */
+	{2, {0x1F, 0}},
+	/* The frontier, trims, the hint to a free span: nothing, or anything. */
+	{2, {0x02, 0xD0}},
+	{2, {0x02, 0x00}},
+	{2, {0x03, 0x03}},
+	{2, {0x04, 0xD0}},
+	/* The pool, the roots, stream 0, a record: ours, another thread's of ours, or a dead one's. */
+	{2, {0x05, 0x60}},
+	{2, {0x05, 0x61}},
+	{3, {0x05, 0x80, 3}},
+	{2, {0x0B, 0x60}},
+	{2, {0x0B, 0x61}},
+	{3, {0x0B, 0x80, 3}},
+	{2, {0x20, 0x00}},
+	{2, {0x20, 0x60}},
+	{2, {0x20, 0x61}},
+	{3, {0x20, 0x80, 3}},
+	{2, {0xC0, 0x60}},
+	{3, {0xC0, 0x80, 3}},
+	/* The pool's intent: a run is taken, or freed; a record's block: anything, or inside of one. */
+	{2, {0x07, 0x01}},
+	{2, {0x07, 0x02}},
+	{2, {0xC2, 0xD0}},
+	{10, {0xC2, 0xE7, 8, 0, 3}},
+	/* The span of small blocks: free, another stream's, another class's, a run, nonsense. */
+	{2, {0x40, 0x00}},
+	{3, {0x40, 0x21, 0}},
+	{3, {0x40, 0x20, 7}},
+	{2, {0x40, 0x41}},
+	{2, {0x40, 0xD0}},
+	/* The run: gone, shorter, small blocks, without a tail. */
+	{2, {0x42, 0x00}},
+	{2, {0x42, 0x42}},
+	{3, {0x42, 0x20, 0}},
+	{2, {0x43, 0x00}},
+	/* The first free span: somebody else's small blocks, or run. */
+	{3, {0x46, 0x20, 0}},
+	{2, {0x46, 0x41}},
+	/* The next one, which is empty somewhere: free, another stream's, not empty any more. */
+	{2, {0x47, 0x00}},
+	{3, {0x47, 0x21, 5}},
+	{3, {0x87, 0, 0xD0}},
+	{3, {0x87, 2, 0xD0}},
+	/* The bits of small blocks: all are live, none is. */
+	{3, {0x80, 0, 0xD0}},
+	{3, {0x80, 0, 0x00}},
+	{3, {0x80, 1, 0xD0}},
+	/* The first root: another one, another value, another name; the epoch of our slot. */
+	{2, {0xA7, 0x02}},
+	{2, {0xA6, 0xD0}},
+	{2, {0xA0, 0x00}},
+	{2, {0xD0, 0x00}},
 };
 #define STORES (sizeof(stores) / sizeof(stores[0]))
 

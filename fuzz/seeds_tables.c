@@ -136,6 +136,9 @@ static void broken_run(struct seed s, struct seed zeroing)
 	s = zeroing;
 	program(&s, bytes, fail_each(bytes, 1, "\x40\x04", 2));
 	write_seed(&s, "loadmap", "zeroing-holes-each-call");
+	patch_word(&zeroing, 262144 - 8, 1);
+	program(&zeroing, bytes, fail_each(bytes, 1, "\x40\x04", 2));
+	write_seed(&zeroing, "loadmap", "zeroing-holes-and-data-each-call");
 }
 
 /* Who creates a root finds that somebody else has done so; and a read-only map is looked at in copies. */
@@ -144,6 +147,7 @@ static void roots_and_copies(struct seed whole, uint64_t words)
 	static const uint8_t creates[] = {0xA0, 0xE8, 0xAF, 0x01, 0xD0, 1, 0, 0x02, 6};
 	static const uint8_t looks[] = {0x43, 0xA0, 0,    0,    0, 0x43, 0xA0, 2,
 					0,    0,    0x43, 0xA0, 0, 2,    0};
+	uint8_t bytes[64];
 	struct seed s = whole;
 
 	patch_word(&s, ROOTS_OFF + ROOT_BYTES, 'a');
@@ -154,6 +158,11 @@ static void roots_and_copies(struct seed whole, uint64_t words)
 	s.bytes[1] |= OPEN_READONLY;
 	program(&s, looks, sizeof(looks));
 	write_seed(&s, "loadmap", "readonly-looks");
+	s = whole;
+	s.bytes[1] |= OPEN_READONLY;
+	program(&s, bytes,
+		fail_each(bytes, fail_each(bytes, 0, "\x43\xA0\x00\x00\x00", 5), "\x82\x02", 2));
+	write_seed(&s, "loadmap", "readonly-each-call");
 	s = whole;
 	s.bytes[1] |= OPEN_READONLY;
 	patch_word(&s, words, 4);
