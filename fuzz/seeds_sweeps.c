@@ -103,6 +103,8 @@ static const struct bytes stores[] = {
 	{3, {0x80, 0, 0xD0}},
 	{3, {0x80, 0, 0x00}},
 	{3, {0x80, 1, 0xD0}},
+	{3, {0x80, 2, 0xD0}},
+	{3, {0x80, 3, 0xD0}},
 	/* The first root: another one, another value, another name; the epoch of our slot. */
 	{2, {0xA7, 0x02}},
 	{2, {0xA6, 0xD0}},

@@ -128,16 +128,15 @@ static void findings(struct seed s)
 static void broken_run(struct seed s, struct seed zeroing)
 {
 	static const uint8_t changed[] = {0xA0, 0xE0, 0x43, 0x00, 0, 0xE8, 0x42, 0x00, 0x40, 4};
-	uint8_t bytes[64] = {0xA0};
 
 	program(&s, changed, sizeof(changed));
 	write_seed(&s, "hostile", "broken-run-each-load");
 	zeroing.bytes[0] |= CONTROL_HOLES;
 	s = zeroing;
-	program(&s, bytes, fail_each(bytes, 1, "\x40\x04", 2));
+	program(&s, "\xA0\xC8\xFF\x40\x04", 5);
 	write_seed(&s, "loadmap", "zeroing-holes-each-call");
 	patch_word(&zeroing, 262144 - 8, 1);
-	program(&zeroing, bytes, fail_each(bytes, 1, "\x40\x04", 2));
+	program(&zeroing, "\xA0\xC8\xFF\x40\x04", 5);
 	write_seed(&zeroing, "loadmap", "zeroing-holes-and-data-each-call");
 }
 
