@@ -65,7 +65,10 @@ bool fault_now(void)
 {
 	if (fake.fault_in == 0 || --fake.fault_in != 0)
 		return false;
-	fake.fault_in = fake.fault_all ? 1 : 0;
+	if (fake.fault_more > 0) {
+		fake.fault_more--;
+		fake.fault_in = 1;
+	}
 	fake.faulted = true;
 	if (fuzz_verbose)
 		fuzz_stack();
@@ -126,44 +129,61 @@ int __wrap_os_reopen(int fd, bool writable)
 	return fault_now() ? -1 : __real_os_reopen(fd, writable);
 }
 
+/* Some faults are not failures: the file is not the one that it should be. */
+static bool tell_lies(struct os_file *out, int kind)
+{
+	switch (kind) {
+	case EPERM:
+		out->owner = os_user() + 1;
+		return true;
+	case EACCES:
+		out->mode |= 022;
+		out->unlinked = false;
+		return true;
+	case EAGAIN:
+		out->kind = OS_OTHER;
+		return true;
+	case EOPNOTSUPP:
+		out->inode++;
+		return true;
+	case EDQUOT:
+		out->writable = false;
+		return true;
+	case ENOSPC:
+		out->readable = false;
+		return true;
+	default:
+		return false;
+	}
+}
+
 int __wrap_os_identify(int fd, struct os_file *out)
 {
+	int saved = errno;
+
 	if (!fault_now())
 		return __real_os_identify(fd, out);
 	/* A descriptor that may be another file's by now is not closed. */
 	fake.doubted = true;
-	/* Some faults are not failures: it is not the file that it should be. */
-	switch (__real_os_identify(fd, out) == 0 ? fake.fault_errno : EIO) {
-	case EPERM:
-		out->owner = os_user() + 1;
+	if (__real_os_identify(fd, out) == 0 && tell_lies(out, fake.fault_errno)) {
+		errno = saved;
 		return 0;
-	case EACCES:
-		out->mode |= 022;
-		out->unlinked = false;
-		return 0;
-	case EAGAIN:
-		out->kind = OS_OTHER;
-		return 0;
-	case EOPNOTSUPP:
-		out->inode++;
-		return 0;
-	case EDQUOT:
-		out->writable = false;
-		return 0;
-	case ENOSPC:
-		out->readable = false;
-		return 0;
-	default:
-		return -1;
 	}
+	errno = fake.fault_errno;
+	return -1;
 }
 
 int __wrap_os_is_network(int fd, bool *network)
 {
+	int saved = errno;
+
 	if (!fault_now())
 		return __real_os_is_network(fd, network);
+	if (fake.fault_errno != EOPNOTSUPP)
+		return -1;
 	*network = true;
-	return fake.fault_errno == EOPNOTSUPP ? 0 : -1;
+	errno = saved;
+	return 0;
 }
 
 int __wrap_os_read_at(int fd, void *buf, size_t len, uint64_t off, size_t *got)

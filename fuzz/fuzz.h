@@ -143,7 +143,7 @@ struct fake {
 	uint32_t fault_in;      /* system calls until one fails; 0: none */
 	int fault_errno;        /* and how */
 	bool faulted;           /* one has failed */
-	bool fault_all;         /* and so do all that follow */
+	uint32_t fault_more;    /* and so do as many that follow */
 	bool other_user;        /* root is somebody else */
 	bool doubted;           /* it was the one that tells whose a descriptor is */
 	uint32_t countdown;     /* loads until `scribble` is called; 0: never */

@@ -15,7 +15,7 @@
 
 #define EDGE 64u
 #define STEPS_MAX 200u
-#define LOADS_MAX 40000u
+#define LOADS_MAX (fuzz_repeats ? 2000000u : 40000u)
 #define FILLED_MAX ((uint64_t)64 << 10)
 
 struct model model;

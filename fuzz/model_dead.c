@@ -216,17 +216,17 @@ static int reach(void *block, size_t size, struct qalloc_marks *marks, void *arg
 		FUZZ_CHECK(qalloc_mark(marks, NULL) == -1);
 		return 0;
 	}
-	FUZZ_CHECK(qalloc_mark(marks, NULL) == 0);
+	FUZZ_CHECK(qalloc_mark(marks, NULL) == 0 || fake.faulted);
 	/* The first one refers to all, if the program says so. */
 	for (uint32_t k = 0; (sweep.how & 4) != 0 && sweep.looks == 1 && k < model.count; k++)
-		FUZZ_CHECK(qalloc_mark(marks, model.live[k].at) == 0);
+		FUZZ_CHECK(qalloc_mark(marks, model.live[k].at) == 0 || fake.faulted);
 	if ((sweep.how & 4) != 0)
 		return 0;
 	for (uint32_t k = 0; k < 2; k++) {
 		uint32_t to = refers_to(i, k);
 
 		if (to < model.count)
-			FUZZ_CHECK(qalloc_mark(marks, model.live[to].at) == 0);
+			FUZZ_CHECK(qalloc_mark(marks, model.live[to].at) == 0 || fake.faulted);
 	}
 	return 0;
 }

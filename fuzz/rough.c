@@ -358,9 +358,9 @@ static void step(uint8_t op);
 
 /*
  * The next operation, again and again on the same file: the first of its system calls fails, the second...,
- * or all from there on.
+ * or two or three from there on.
  */
-static void each_call_fails(uint8_t which, bool all)
+static void each_call_fails(uint8_t which, uint32_t more)
 {
 	const struct input at = *r.in;
 	const uint64_t loads = fake.loads;
@@ -377,11 +377,11 @@ static void each_call_fails(uint8_t which, bool all)
 		fake.faulted = false;
 		image_put_back();
 		fault_arm(call, which);
-		fake.fault_all = all;
+		fake.fault_more = more;
 		step(take_u8(r.in));
 		failed = fake.faulted;
 		fake.fault_in = 0;
-		fake.fault_all = false;
+		fake.fault_more = 0;
 	}
 	fake.faulted = true;
 	fake.loads = loads;
@@ -441,7 +441,7 @@ static void op_around(uint8_t op)
 	case 8:
 		calls = take_u8(r.in);
 		if (calls >= 128 && fuzz_repeats)
-			each_call_fails(op, (calls & 1) == 0);
+			each_call_fails(op, 3u - (calls & 3u));
 		else
 			fault_arm(1 + calls % 64, op);
 		break;

@@ -27,7 +27,7 @@ static struct params late_words(struct geo *g)
 /* Each call fails, in two ways, of each of these. */
 static size_t fail_each(uint8_t *bytes, size_t count, const char *operations, size_t length)
 {
-	static const uint8_t faults[][2] = {{0xC8, 0xFE}, {0xC8, 0xFF}, {0xC9, 0xFF}};
+	static const uint8_t faults[][2] = {{0xC8, 0xFC}, {0xC8, 0xFF}, {0xC9, 0xFF}};
 
 	for (unsigned i = 0; i < 3; i++) {
 		bytes[count++] = faults[i][0];
@@ -135,6 +135,9 @@ static void broken_run(struct seed s, struct seed zeroing)
 	s = zeroing;
 	program(&s, "\xA0\xC8\xFF\x40\x04", 5);
 	write_seed(&s, "loadmap", "zeroing-holes-each-call");
+	s = zeroing;
+	program(&s, "\xA0\xC8\xFE\x40\x04", 5);
+	write_seed(&s, "loadmap", "zeroing-holes-each-two-calls");
 	patch_word(&zeroing, 262144 - 8, 1);
 	program(&zeroing, "\xA0\xC8\xFF\x40\x04", 5);
 	write_seed(&zeroing, "loadmap", "zeroing-holes-and-data-each-call");
@@ -181,6 +184,19 @@ static void lost_page(struct seed s)
 	write_seed(&s, "hostile", "lost-page");
 }
 
+/* The last block of a pair is freed, and not of the span, while others are taken from another one. */
+static void half_empty(struct seed s, uint64_t words, uint64_t pairs)
+{
+	static const uint8_t frees[] = {0x00, 0x02, 0x40, 5, 0xB0};
+
+	patch_word(&s, words + 64, span_word_small(0, 0));
+	patch_word(&s, pairs + (uint64_t)8 * 64, 1);
+	patch_word(&s, pairs + (uint64_t)8 * 64 + 16, 1);
+	patch_word(&s, STATE_FRONTIER, 9);
+	program(&s, frees, sizeof(frees));
+	write_seed(&s, "check", "free-last-of-a-pair");
+}
+
 /* More blocks than a sweep has room for at first: the first one that is looked at refers to all. */
 static void many_blocks(struct seed s, uint64_t words, uint64_t pairs)
 {
@@ -218,6 +234,7 @@ void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_
 	long_runs();
 	lost_page(whole);
 	many_blocks(whole, words, pairs);
+	half_empty(whole, words, pairs);
 	patch_word(&s, words, 4);
 	findings(s);
 }
