@@ -41,6 +41,11 @@ static void each_parameter_that_differs_is_named_found_and_wanted(void **state)
 	assert_refused(qalloc_makedynmap((off_t)MIB, NULL, fixed, 4), QALLOC_EPARAMS);
 	assert_true(says(fixed) && says("kind"));
 
+	/* Here zero is a value, and not "any". */
+	assert_refused(qalloc_makedynmap(0, NULL, dyn, 4), QALLOC_EPARAMS);
+	assert_refused(qalloc_makedynmap((off_t)MIB, NULL, dyn, 0), QALLOC_EPARAMS);
+	assert_refused(qalloc_makestatmap((off_t)MIB, NULL, fixed, 0, 4), QALLOC_EPARAMS);
+
 	/* Nothing of it changed the maps. */
 	assert_opened(qalloc_makedynmap((off_t)MIB, NULL, dyn, 4));
 	assert_opened(qalloc_makestatmap((off_t)MIB, NULL, fixed, 40, 4));
