@@ -6,7 +6,7 @@ FUZZ_JOBS ?= 2
 HARNESSES ?= header loadmap ops hostile check
 AFL_CLANG ?= afl-clang-fast
 
-FUZZ_COMMON = answers image fake faults common arguments rough adversary model \
+FUZZ_COMMON = answers image fake faults common arguments rough again adversary model \
 	model_publish model_roots model_world model_dead
 FUZZ_WRAP = -Wl,@fuzz/wrapped.txt
 FUZZ_HOOK = -include fuzz/hook.h

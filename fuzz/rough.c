@@ -19,9 +19,6 @@
 #define LOOKS_MAX 3u
 #define LOADS_MAX (fuzz_repeats ? 60000u : 6000u)
 #define FILLED_MAX ((size_t)64 << 10)
-/* An operation that is repeated with one thing changed. */
-#define CALLS_EACH 40u
-#define LOADS_EACH 120u
 
 struct rough r;
 
@@ -354,81 +351,6 @@ static void op_reopen(void)
 	expect(r.map != NULL);
 }
 
-static void step(uint8_t op);
-
-/*
- * The next operation, again and again on the same file: the first of its system calls fails, the second...,
- * or two or three from there on.
- */
-static void each_call_fails(uint8_t which, uint32_t more)
-{
-	const struct input at = *r.in;
-	const uint64_t loads = fake.loads;
-	bool failed = true;
-	static bool inside_one;
-
-	if (inside_one)
-		return;
-	inside_one = true;
-	image_keep();
-	for (uint32_t call = 1; failed && call <= CALLS_EACH && r.map != NULL; call++) {
-		*r.in = at;
-		r.looks = r.reopens = 0;
-		fake.faulted = false;
-		image_put_back();
-		fault_arm(call, which);
-		fake.fault_more = more;
-		step(take_u8(r.in));
-		failed = fake.faulted;
-		fake.fault_in = 0;
-		fake.fault_more = 0;
-	}
-	fake.faulted = true;
-	fake.loads = loads;
-	image_put_back();
-	inside_one = false;
-}
-
-static uint64_t each_place, each_word;
-
-static void scribble_again(void)
-{
-	store(each_place, each_word);
-}
-
-/* The same: something is stored before the first of its loads, before the second, and so on. */
-static void each_load_sees(void)
-{
-	each_place = take_place();
-	each_word = take_word();
-	const struct input at = *r.in;
-	const uint64_t loads = fake.loads;
-	bool seen = true;
-
-	if (fake.scribble != scribble)
-		return;
-	if (!fuzz_repeats) {
-		store(each_place, each_word);
-		return;
-	}
-	fake.scribble = scribble_again;
-	image_keep();
-	for (uint32_t load = 1; seen && load <= LOADS_EACH && r.map != NULL; load++) {
-		*r.in = at;
-		r.looks = r.reopens = 0;
-		if (each_place == PLACE_LOST)
-			find_page();
-		image_put_back();
-		fake.countdown = load;
-		step(take_u8(r.in));
-		seen = fake.countdown == 0;
-		fake.countdown = 0;
-	}
-	fake.scribble = scribble;
-	fake.loads = loads;
-	image_put_back();
-}
-
 static void op_around(uint8_t op)
 {
 	uint8_t calls;
@@ -457,7 +379,7 @@ static void op_around(uint8_t op)
 	}
 }
 
-static void step(uint8_t op)
+void rough_step(uint8_t op)
 {
 	trace(op, r.in->left);
 	switch (op >> 5) {
@@ -508,7 +430,7 @@ void rough_run(void *map, int fd, const struct qalloc_options *options, struct i
 	fake.scribble = scribble;
 	qalloc_onmisuse(ignore_misuse, NULL);
 	while (r.map != NULL && r.in->left > 0 && r.steps++ < STEPS_MAX && fake.loads < LOADS_MAX)
-		step(take_u8(r.in));
+		rough_step(take_u8(r.in));
 	if (r.map != NULL) {
 		fake.countdown = 0;
 		fake.fault_in = 0;

@@ -23,6 +23,15 @@ struct rough {
 };
 extern struct rough r;
 
+void rough_step(uint8_t op);
+
+/* ---- again.c ------------------------------------------------------------- */
+
+/* The next operation with its first system call failing, its second, ..., and `more` behind that. */
+void each_call_fails(uint8_t which, uint32_t more);
+/* With a store that the program says before its first load, its second, ... */
+void each_load_sees(void);
+
 /* ---- adversary.c --------------------------------------------------------- */
 
 #define PLACE_LOST UINT64_MAX /* not a word: the file cannot give a page any more */

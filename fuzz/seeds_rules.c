@@ -400,28 +400,6 @@ static void fault_seeds(struct seed whole)
 	}
 }
 
-/* Each look at the file while it is opened tells of another one, in each way. */
-static void lie_seeds(struct seed whole)
-{
-	static const uint8_t options[] = {0, OPEN_PATH, OPEN_READONLY,
-					  OPEN_EXCLUSIVE | OPEN_STATIC};
-	char name[64];
-
-	for (unsigned i = 0; i < 4 * 8 * 8; i++) {
-		struct seed s = whole;
-		unsigned kind = i % 8, call = 1 + i / 8 % 8;
-
-		/* Those that only fail are among the faults. */
-		if (kind == 0 || kind == 2)
-			continue;
-		s.bytes[0] |= (uint8_t)(call << 4);
-		s.bytes[1] |= options[i / 64];
-		program(&s, "\x00\x20\x01\x40\x01\xA0\xA0\xA0", kind);
-		snprintf(name, sizeof(name), "lie-%u-%u-%u", i / 64, kind, call);
-		write_seed(&s, "loadmap", name);
-	}
-}
-
 /* All records in use: by a living thread, or by dead ones. */
 static void record_seeds(struct seed whole)
 {
@@ -498,7 +476,6 @@ void state_seeds(void)
 			write_published(&s, wrongs[i].name);
 	}
 	write_published(&whole, "publish");
-	lie_seeds(whole);
 	table_seeds(whole, whole_map(QALLOC_ZERO_ON_FREE), WORDS, PAIRS);
 	record_seeds(whole);
 	sweep_seeds(whole, false);

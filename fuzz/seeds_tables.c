@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Seeds whose tables do not fit one granule: a run whose tails go on in the next one, which is a hole, or
- * cannot be had.  And those that need a certain image: findings, a lost page, many blocks.
+ * cannot be had.  And those that need a certain image: findings, a lost page, many blocks, another file.
  */
 #include "seeds.h"
 
@@ -197,6 +197,28 @@ static void half_empty(struct seed s, uint64_t words, uint64_t pairs)
 	write_seed(&s, "check", "free-last-of-a-pair");
 }
 
+/* Each look at the file while it is opened tells of another one, in each way. */
+static void lie_seeds(struct seed whole)
+{
+	static const uint8_t options[] = {0, OPEN_PATH, OPEN_READONLY,
+					  OPEN_EXCLUSIVE | OPEN_STATIC};
+	char name[64];
+
+	for (unsigned i = 0; i < 4 * 8 * 8; i++) {
+		struct seed s = whole;
+		unsigned kind = i % 8, call = 1 + i / 8 % 8;
+
+		/* Those that only fail are among the faults. */
+		if (kind == 0 || kind == 2)
+			continue;
+		s.bytes[0] |= (uint8_t)(call << 4);
+		s.bytes[1] |= options[i / 64];
+		program(&s, "\x00\x20\x01\x40\x01\xA0\xA0\xA0", kind);
+		snprintf(name, sizeof(name), "lie-%u-%u-%u", i / 64, kind, call);
+		write_seed(&s, "loadmap", name);
+	}
+}
+
 /* More blocks than a sweep has room for at first: the first one that is looked at refers to all. */
 static void many_blocks(struct seed s, uint64_t words, uint64_t pairs)
 {
@@ -232,6 +254,7 @@ void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_
 	broken_run(whole, zeroing);
 	roots_and_copies(whole, words);
 	long_runs();
+	lie_seeds(whole);
 	lost_page(whole);
 	many_blocks(whole, words, pairs);
 	half_empty(whole, words, pairs);

@@ -9,8 +9,9 @@ cd "$(dirname "$0")/../.."
 work=${WORK:-build/oss-fuzz-work}
 mkdir -p "$OUT" "$work"
 language="-std=c11 -D_GNU_SOURCE -Iinclude -pthread -include fuzz/hook.h"
+common=$(sed -n '/^FUZZ_COMMON = /,/[^\\]$/p' fuzz/fuzz.mk | sed 's/^FUZZ_COMMON =//; s/\\$//')
 objects=()
-for f in src/*.c fuzz/{image,fake,faults,common,arguments,rough,model,model_publish,model_roots,model_world,mutator,engine}.c; do
+for f in src/*.c $(printf 'fuzz/%s.c ' $common mutator engine); do
 	o=$work/$(basename "$f" .c).o
 	# shellcheck disable=SC2086
 	$CC $CFLAGS $language -c "$f" -o "$o"

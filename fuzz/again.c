@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One operation of a rough program, again and again on the same file, with one thing changed each
+ * time.  Only a replay has time for that; a fuzzer takes one of the cases (fuzz_repeats).
+ */
+#include "rough.h"
+
+#define CALLS_EACH 40u
+#define LOADS_EACH 120u
+
+/*
+ * The next operation, again and again on the same file: the first of its system calls fails, the second...,
+ * or two or three from there on.
+ */
+void each_call_fails(uint8_t which, uint32_t more)
+{
+	const struct input at = *r.in;
+	const uint64_t loads = fake.loads;
+	bool failed = true;
+	static bool inside_one;
+
+	if (inside_one)
+		return;
+	inside_one = true;
+	image_keep();
+	for (uint32_t call = 1; failed && call <= CALLS_EACH && r.map != NULL; call++) {
+		*r.in = at;
+		r.looks = r.reopens = 0;
+		fake.faulted = false;
+		image_put_back();
+		fault_arm(call, which);
+		fake.fault_more = more;
+		rough_step(take_u8(r.in));
+		failed = fake.faulted;
+		fake.fault_in = 0;
+		fake.fault_more = 0;
+	}
+	fake.faulted = true;
+	fake.loads = loads;
+	image_put_back();
+	inside_one = false;
+}
+
+static uint64_t each_place, each_word;
+
+static void scribble_again(void)
+{
+	store(each_place, each_word);
+}
+
+/* The same: something is stored before the first of its loads, before the second, and so on. */
+void each_load_sees(void)
+{
+	each_place = take_place();
+	each_word = take_word();
+	const struct input at = *r.in;
+	const uint64_t loads = fake.loads;
+	bool seen = true;
+
+	if (fake.scribble != scribble)
+		return;
+	if (!fuzz_repeats) {
+		store(each_place, each_word);
+		return;
+	}
+	fake.scribble = scribble_again;
+	image_keep();
+	for (uint32_t load = 1; seen && load <= LOADS_EACH && r.map != NULL; load++) {
+		*r.in = at;
+		r.looks = r.reopens = 0;
+		if (each_place == PLACE_LOST)
+			find_page();
+		image_put_back();
+		fake.countdown = load;
+		rough_step(take_u8(r.in));
+		seen = fake.countdown == 0;
+		fake.countdown = 0;
+	}
+	fake.scribble = scribble;
+	fake.loads = loads;
+	image_put_back();
+}
