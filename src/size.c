@@ -74,12 +74,13 @@ uint32_t class_count(uint64_t span_bytes)
 
 uint32_t class_aligned(uint64_t bytes, uint64_t align, uint32_t classes)
 {
-	/*@ loop invariant fit: cls < classes ==> class_size(cls) >= bytes;
+	/*@ loop invariant range: 0 <= cls <= CLASS_COUNT;
+	    loop invariant fit: cls < CLASS_COUNT ==> class_size(cls) >= bytes;
 	    loop invariant smallest: \forall integer c; 0 <= c < cls && c < classes ==>
 	                               class_size(c) < bytes || class_size(c) % align != 0;
 	    loop assigns cls;
-	    loop variant classes - cls; */
-	for (uint32_t cls = class_of(bytes); cls < classes; cls++) {
+	    loop variant CLASS_COUNT - cls; */
+	for (uint32_t cls = class_of(bytes); cls < classes && cls < CLASS_COUNT; cls++) {
 		if (class_bytes(cls) % align == 0)
 			return cls;
 	}
