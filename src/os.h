@@ -47,6 +47,12 @@ int os_is_network(int fd, bool *network);
 /* Whether a store to a page that has its disk space may need more of it (copy on write, logs). */
 bool os_copies_on_write(int fd);
 
+/*
+ * Whether a store to a page that has its disk space may fail for want of a block for the file
+ * system's own tables: less than 64 MiB are left, and it is no tmpfs.
+ */
+bool os_nearly_full(int fd);
+
 int os_read_at(int fd, void *buf, size_t len, uint64_t off,
 	       size_t *got);                                        /* short only at the end */
 int os_write_at(int fd, const void *buf, size_t len, uint64_t off); /* all, or -1 */
@@ -92,6 +98,12 @@ int os_map_file(int fd, uint64_t base, uint64_t size, uint64_t guard, bool writa
 int os_protect_none(uint64_t addr, uint64_t len);
 int os_sync_mapping(uint64_t addr, uint64_t len); /* msync(MS_SYNC) */
 int os_drop_pages(uint64_t addr, uint64_t len);   /* MADV_REMOVE: zero, and give disk space back */
+
+/*
+ * As if each page of [addr, addr + len) were written to, and left as it is: where that would be
+ * SIGBUS, ENOSPC.  A kernel that cannot (before 5.14) does nothing.
+ */
+int os_populate(uint64_t addr, uint64_t len);
 
 /* Puts a private page of zeros over one page; for signal handlers, too. */
 int os_replace_page(uint64_t addr, uint64_t page, bool writable);

@@ -227,6 +227,14 @@ bool os_copies_on_write(int fd)
 	return false;
 }
 
+bool os_nearly_full(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type != 0x01021994 /* tmpfs */ &&
+	       (uint64_t)fs.f_bavail < ((uint64_t)64 << 20) / ((uint64_t)fs.f_bsize + 1);
+}
+
 /* Whether [off, off + len) can be said in an off_t; else errno EOVERFLOW. */
 static bool fits_off(uint64_t off, uint64_t len)
 {

@@ -149,6 +149,27 @@ int os_drop_pages(uint64_t addr, uint64_t len)
 	return rc;
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* pre: [addr, addr + len) lies in a writable shared mapping of ours. */
+int os_populate(uint64_t addr, uint64_t len)
+{
+	uint64_t page = os_page(), from = addr / page * page;
+	int saved = errno, rc;
+
+	do
+		rc = madvise(pointer_to(from), addr + len - from, MADV_POPULATE_WRITE);
+	while (rc && errno == EINTR);
+	if (rc && errno == EFAULT) {
+		errno = ENOSPC;
+		return -1;
+	}
+	errno = saved;
+	return 0;
+}
+
 /* Reads hexadecimal digits at *text and moves it behind them. */
 static uint64_t parse_hex(const char **text)
 {

@@ -16,6 +16,9 @@ static void bit_set(uint64_t *bits, uint64_t i)
 	__atomic_fetch_or(&bits[i / 64], (uint64_t)1 << (i % 64), __ATOMIC_RELEASE);
 }
 
+/* More is not populated at once: then it was reserved, and written to, when there was more space. */
+#define POPULATE_MAX ((uint64_t)64 << 20)
+
 /* Clipped to the file: a reservation beyond its end would be space nobody can use. */
 static int reserve(struct map *m, uint64_t off, uint64_t len)
 {
@@ -27,11 +30,16 @@ static int reserve(struct map *m, uint64_t off, uint64_t len)
 	if (fd < 0) {
 		return -1;
 	}
-	int result = os_reserve(fd, off, min_u64(len, m->geo.file_size - off));
+	len = min_u64(len, m->geo.file_size - off);
+	int result = os_reserve(fd, off, len);
 
 	if (result != 0 && errno == EOPNOTSUPP) {
 		__atomic_store_n(&m->reserves, 0, __ATOMIC_RELAXED);
 		return 0;
+	}
+	/* The blocks are ours, and yet ext4 may need one more for its tables at the first store. */
+	if (result == 0 && len <= POPULATE_MAX && os_nearly_full(fd)) {
+		result = os_populate(m->base + off, len);
 	}
 	return result;
 }

@@ -168,6 +168,29 @@ static void pages_can_be_protected_and_dropped(void **state)
 	os_close(fd);
 }
 
+static void a_page_that_the_file_has_not_is_an_error_and_no_signal(void **state)
+{
+	int fd = new_file(3 * os_page());
+	uint64_t base = free_range(0x30000);
+
+	(void)state;
+	assert_int_equal(os_map_file(fd, base, 3 * os_page(), 0, true), 0);
+	memset((void *)(uintptr_t)base, 5, 3 * os_page());
+	errno = ENODATA;
+	assert_int_equal(os_populate(base + 100, 2 * os_page()), 0);
+	assert_int_equal(errno, ENODATA);
+	assert_int_equal(*(char *)(uintptr_t)(base + 100), 5);
+	assert_int_equal(ftruncate(fd, (off_t)os_page()), 0);
+	/* The kernel may be one that does not know how. */
+	if (os_populate(base + os_page(), os_page()) != 0)
+		assert_int_equal(errno, ENOSPC);
+	else
+		print_message("           skipped: no MADV_POPULATE_WRITE\n");
+	assert_int_equal(os_populate(base, os_page()), 0);
+	assert_int_equal(os_unmap((void *)(uintptr_t)base, 3 * os_page()), 0);
+	os_close(fd);
+}
+
 static void the_line_of_a_mapping_is_found_and_cut_to_its_room(void **state)
 {
 	char whole[256], cut[8], none[64];
@@ -196,6 +219,7 @@ int main(void)
 		IN_DIR(map_file_replaces_nothing),
 		IN_DIR(map_file_that_fails_leaves_nothing_behind),
 		IN_DIR(pages_can_be_protected_and_dropped),
+		IN_DIR(a_page_that_the_file_has_not_is_an_error_and_no_signal),
 		cmocka_unit_test(the_line_of_a_mapping_is_found_and_cut_to_its_room),
 	};
 
