@@ -10,7 +10,7 @@
 
 /*
  * The next operation, again and again on the same file: the first of its system calls fails, the second...,
- * or two or three from there on.
+ * or two, three, or all from there on.
  */
 void each_call_fails(uint8_t which, uint32_t more)
 {

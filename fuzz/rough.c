@@ -363,7 +363,7 @@ static void op_around(uint8_t op)
 	case 8:
 		calls = take_u8(r.in);
 		if (calls >= 128 && fuzz_repeats)
-			each_call_fails(op, 3u - (calls & 3u));
+			each_call_fails(op, (calls & 3u) == 0 ? UINT32_MAX : 3u - (calls & 3u));
 		else
 			fault_arm(1 + calls % 64, op);
 		break;

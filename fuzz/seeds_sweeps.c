@@ -122,7 +122,7 @@ static size_t append(uint8_t *to, size_t at, const struct bytes *what)
 /* Each operation with each kind of fault, a few in one program. */
 void write_faults(const struct seed *image, const char *name)
 {
-	/* The number, and whether one call fails, or three. */
+	/* The number, and whether one call fails, or all from there on. */
 	static const uint8_t kinds[][2] = {{0, 0xFF}, {1, 0xFF}, {3, 0xFF}, {7, 0xFF}, {0, 0xFC}};
 	char path[128];
 
@@ -227,6 +227,8 @@ static size_t settle(uint8_t *bytes, size_t count, const struct left *l, unsigne
 {
 	static const uint8_t faults[][2] = {{0xC8, 0xFF}, {0xC9, 0xFF}, {0xCF, 0xFF}, {0xC8, 0xFC}};
 
+	/* Opened again, the library knows nothing of the file. */
+	bytes[count++] = 0xC0;
 	for (unsigned i = 0; i < 6 && l->stores[i].count > 0; i++) {
 		bytes[count++] = 0xE0;
 		count = append(bytes, count, &l->stores[i]);
