@@ -227,8 +227,9 @@ static size_t settle(uint8_t *bytes, size_t count, const struct left *l, unsigne
 {
 	static const uint8_t faults[][2] = {{0xC8, 0xFF}, {0xC9, 0xFF}, {0xCF, 0xFF}, {0xC8, 0xFC}};
 
-	/* Opened again, the library knows nothing of the file. */
-	bytes[count++] = 0xC0;
+	/* Opened again, the library knows nothing of the file, and more calls can fail. */
+	if (how < 4)
+		bytes[count++] = 0xC0;
 	for (unsigned i = 0; i < 6 && l->stores[i].count > 0; i++) {
 		bytes[count++] = 0xE0;
 		count = append(bytes, count, &l->stores[i]);
