@@ -270,13 +270,13 @@ static void what_is_refused_still_shows_its_fields(void **state)
 static void the_length_of_the_file_must_be_the_one_in_the_header(void **state)
 {
 	struct params found;
-	uint8_t bytes[HDR_BYTES];
+	uint8_t bytes[HDR_BYTES + 4096] = {0};
 
 	(void)state;
 	hdr_encode(&sound_dynamic, bytes);
 	assert_int_equal(hdr_decode(bytes, HDR_BYTES, MIB - 1, &found), QALLOC_EFILESIZE);
 	assert_int_equal(hdr_decode(bytes, HDR_BYTES, MIB + 1, &found), QALLOC_EFILESIZE);
-	assert_int_equal(hdr_decode(bytes, HDR_BYTES + 4096, MIB, &found), QALLOC_OK);
+	assert_int_equal(hdr_decode(bytes, sizeof(bytes), MIB, &found), QALLOC_OK);
 }
 
 static void a_file_too_small_for_one_block_is_refused_by_its_size(void **state)
@@ -364,7 +364,7 @@ static void encode_undoes_decode(void **state)
 		hdr_encode(&found, again);
 		assert_memory_equal(again, bytes, HDR_BYTES);
 	}
-	assert_true(accepted > 100);
+	assert_true(accepted > ROUNDS / 200);
 }
 
 int main(void)
