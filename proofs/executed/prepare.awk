@@ -119,8 +119,9 @@ function macro(definition, head, body, name, names, n, i) {
 	name = head
 	sub(/[{(].*/, "", name)
 	sub(/.* /, "", name)
-	if (dropped(name))
+	if (dropped(name) && instead[name] == "")
 		return ""
+	body = guards(name in instead ? instead[name] : body)
 	i = head ~ /\{[A-Z]\}/
 	sub(/^[^(]*\(/, "", head)
 	sub(/\)$/, "", head)
@@ -188,6 +189,36 @@ function definitions(block, result, n, i, parts, call) {
 	return result
 }
 
+# E-ACSL takes a range from the left side of a quantifier and drops whatever else stands there, so
+# "\\forall i; a <= i < b && p ==> q" becomes "\\forall i; a <= i < b ==> (p ==> q)".
+function guards(text, at, depth, c, and) {
+	while (match(text, /\\forall .*/)) {
+		for (at = RSTART; match(substr(text, at + 1), /\\forall /); at += RSTART)
+			;
+		and = depth = 0
+		text = substr(text, 1, at - 1) "\004" substr(text, at + 7)
+		for (; at <= length(text); at++) {
+			c = substr(text, at, 1)
+			depth += c ~ /[([]/ ? 1 : c ~ /[])]/ ? -1 : 0
+			if (depth < 0)
+				break
+			if (depth == 0 && !and && substr(text, at, 4) == "==> ")
+				and = -1
+			if (depth == 0 && !and && substr(text, at, 3) == "&& ")
+				and = at
+		}
+		sub(/;? *$/, "&\005", text)
+		if (depth >= 0)
+			at = index(text, "\005") - (text ~ /; *\005$/ ? 2 : 0)
+		if (and > 0)
+			text = substr(text, 1, and - 1) "==> (" \
+				substr(text, and + 3, at - and - 3) ")" substr(text, at)
+		gsub(/\005/, "", text)
+	}
+	gsub(/\004/, "\\forall", text)
+	return text
+}
+
 # A range that does not begin at 0 makes E-ACSL take a number for a GMP one.
 function ranges(text, result, from, range) {
 	while (match(text, /\+ \([a-z]+ \.\. [^)]*\)/)) {
@@ -221,6 +252,7 @@ function clauses(block, fn, numbers, result, n, i, parts, name) {
 				sub(/: .*/, ": ", parts[i])
 				parts[i] = parts[i] instead[fn "." name] ";"
 			}
+			parts[i] = guards(parts[i])
 		}
 		if (parts[i] ~ /^ *ensures/ && parts[i] !~ /\\(at|old)|_pre\(/)
 			parts[i] = substr(parts[i], 1, index(parts[i], ": ")) \
