@@ -207,9 +207,9 @@ function guards(text, at, depth, c, and) {
 			if (depth == 0 && !and && substr(text, at, 3) == "&& ")
 				and = at
 		}
-		sub(/;? *$/, "&\005", text)
+		sub(/;? *$/, "\005&", text)
 		if (depth >= 0)
-			at = index(text, "\005") - (text ~ /; *\005$/ ? 2 : 0)
+			at = index(text, "\005")
 		if (and > 0)
 			text = substr(text, 1, and - 1) "==> (" \
 				substr(text, and + 3, at - and - 3) ")" substr(text, at)
