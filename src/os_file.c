@@ -229,9 +229,10 @@ bool os_copies_on_write(int fd)
 
 bool os_nearly_full(int fd)
 {
+	const uint32_t tmpfs = 0x01021994;
 	struct statfs fs;
 
-	return fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type != 0x01021994 /* tmpfs */ &&
+	return fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type != tmpfs &&
 	       (uint64_t)fs.f_bavail < ((uint64_t)64 << 20) / ((uint64_t)fs.f_bsize + 1);
 }
 

@@ -115,7 +115,7 @@ static int walk_all(struct walk *w)
 	uint64_t span = 0, word = 0;
 	int stop = hide_records(w);
 
-	w->scan.failed = stop != 0;
+	w->scan.failed = stop != 0; /* so that scan_end() leaves errno */
 	while (stop == 0 && scan_next(&w->scan, &span, &word)) {
 		stop = walk_span(w, span, word);
 	}
