@@ -26,6 +26,7 @@
 
 #include "../src/format.h"
 #include "support.h"
+#include "watch.h"
 
 #define PROCESSES_MAX 32
 #define THREADS_MAX 32

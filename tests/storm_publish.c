@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "support.h"
+#include "watch.h"
 
 #define PROCESSES_MAX 16u
 #define THREADS_MAX 16u

@@ -73,13 +73,6 @@ int wait_bounded(pid_t pid);
 uint64_t now_msec(void);
 void rest_usec(uint64_t usec);
 
-/*
- * A watchdog for the calls of a thread: milliseconds from begin to end, but for those in which it
- * was ready to run and others had all the processors, where the kernel tells.
- */
-void watch_begin(void);
-uint64_t watch_end(void);
-
 /* A new process image of this program, with an address space of its own. */
 struct role {
 	const char *name;

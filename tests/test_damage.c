@@ -12,9 +12,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "../src/format.h"
-#include "../src/geo.h"
 #include "../src/span.h"
+#include "layout.h"
 #include "support.h"
 
 #define SIZE (2 * MIB)
@@ -34,15 +33,11 @@ static uint64_t span_of(const char *block)
 
 static void build(void)
 {
-	struct params p = {.file_size = SIZE,
-			   .base = 0x550000000000,
-			   .kind = QALLOC_DYNAMIC,
-			   .streams = STREAMS};
-	assert_int_equal(geo_compute(&p, &g), QALLOC_OK);
 	path = scratch("map");
 	unlink(path);
 	map = qalloc_makedynmap((off_t)SIZE, NULL, path, STREAMS);
 	assert_opened(map);
+	g = geometry_of(map);
 	small = qalloc_malloc(map, SMALL_SIZE);
 	large = qalloc_malloc(map, 3 * g.span_bytes);
 	assert_non_null(small);

@@ -38,21 +38,6 @@ static struct path kept(const char *name)
 	return path;
 }
 
-static void *make(const char *path)
-{
-	return qalloc_makedynmap((off_t)MIB, NULL, path, 2);
-}
-
-/* With 3 blocks. */
-static void make_closed(const char *path)
-{
-	void *map = make(path);
-
-	assert_opened(map);
-	assert_int_equal(works(map, 1, 10, 3), 0);
-	assert_int_equal(qalloc_cleanup(), 0);
-}
-
 static int runs_or_skips(child_fn *body, const char *name)
 {
 	struct path path = kept(name);

@@ -9,8 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "../src/format.h"
-#include "../src/geo.h"
+#include "layout.h"
 #include "support.h"
 
 #define SIZE (4 * MIB)
@@ -123,14 +122,8 @@ static void a_lost_page_hurts_nobody_else(void **state)
 
 		assert_opened(map);
 		struct kept *kept = keep(map);
-		struct params p = {.file_size = SIZE,
-				   .base = (uint64_t)(uintptr_t)info_of(map).base,
-				   .kind = QALLOC_DYNAMIC,
-				   .streams = 3};
-		struct geo g;
+		struct geo g = geometry_of(map);
 		char *base = info_of(map).base;
-
-		assert_int_equal(geo_compute(&p, &g), QALLOC_OK);
 		char *const places[PLACES] = {base + g.words_off, base + g.pairs_off,
 					      base + STREAMS_OFF, base + STATE_OFF,
 					      (char *)kept->block[1] + 8000};

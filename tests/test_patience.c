@@ -14,8 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "../src/format.h"
-#include "../src/geo.h"
+#include "layout.h"
 #include "support.h"
 
 #define SIZE (4 * MIB)
@@ -27,7 +26,7 @@
 
 static const char *path;
 static void *map;
-static uint64_t records_off, records;
+static struct geo geo;
 
 static uint64_t stream_word(uint64_t s)
 {
@@ -36,17 +35,9 @@ static uint64_t stream_word(uint64_t s)
 
 static uint64_t stream_of(const void *block)
 {
-	struct qalloc_info info = info_of(map);
-	struct params p = {.file_size = SIZE,
-			   .base = (uint64_t)(uintptr_t)info.base,
-			   .kind = QALLOC_DYNAMIC,
-			   .streams = STREAMS};
-	struct geo g;
+	uint64_t rel = qalloc_offset(map, block) - geo.data_off;
 
-	assert_int_equal(geo_compute(&p, &g), QALLOC_OK);
-	uint64_t rel = qalloc_offset(map, block) - g.data_off;
-
-	return read_word(path, g.words_off + rel / g.span_bytes * 8) >> 16 & 0xFFFF;
+	return read_word(path, geo.words_off + rel / geo.span_bytes * 8) >> 16 & 0xFFFF;
 }
 
 static int make_map(void **state)
@@ -55,15 +46,7 @@ static int make_map(void **state)
 	path = scratch("map");
 	map = qalloc_makedynmap((off_t)SIZE, NULL, path, STREAMS);
 	assert_opened(map);
-	struct params p = {.file_size = SIZE,
-			   .base = (uint64_t)(uintptr_t)info_of(map).base,
-			   .kind = QALLOC_DYNAMIC,
-			   .streams = STREAMS};
-	struct geo g;
-
-	assert_int_equal(geo_compute(&p, &g), QALLOC_OK);
-	records_off = g.records_off;
-	records = g.records;
+	geo = geometry_of(map);
 	return 0;
 }
 
@@ -181,41 +164,40 @@ static bool growing_fails(void *where)
 	return qalloc_realloc_to(map, 100000, cell) == NULL && *cell == before;
 }
 
-/* The pool for the new block, then the stream of the old one. */
-static void realloc_to_waits_a_second_over_both_its_blocks(void **state)
+/* Last of all the stream of the old block is held. */
+static void expect_growing_to_wait_a_second(struct plan *p)
 {
 	void **cell = qalloc_calloc(map, 1, sizeof(*cell));
-	static struct plan p = {.first = {STATE_POOL}, .first_count = 1, .last_count = 1};
 
-	(void)state;
 	assert_non_null(cell);
 	assert_non_null(qalloc_malloc_to(map, 100, cell));
-	p.last[0] = stream_word(stream_of(*cell));
+	p->last[0] = stream_word(stream_of(*cell));
 	fill(*cell, 100, 1);
-	expect_a_second(&p, growing_fails, cell);
+	expect_a_second(p, growing_fails, cell);
 	assert_true(is_filled(*cell, 100, 1));
 	assert_int_equal(count_live(map), 2);
 	assert_whole(map);
 }
 
+/* The pool for the new block, then the stream of the old one. */
+static void realloc_to_waits_a_second_over_both_its_blocks(void **state)
+{
+	static struct plan p = {.first = {STATE_POOL}, .first_count = 1, .last_count = 1};
+
+	(void)state;
+	expect_growing_to_wait_a_second(&p);
+}
+
 /* Each record is in use: first for a record, then for the stream of the old block. */
 static void realloc_to_waits_a_second_for_a_record_and_more(void **state)
 {
-	void **cell = qalloc_calloc(map, 1, sizeof(*cell));
 	static struct plan p = {.first_count = 0, .last_count = 1};
 
 	(void)state;
-	assert_non_null(cell);
-	assert_non_null(qalloc_malloc_to(map, 100, cell));
-	assert_in_range(records, RECORDS_MIN, RECORDS_MAX);
-	for (uint64_t i = 0; i < records; i++)
-		p.first[p.first_count++] = records_off + i * RECORD_BYTES + RECORD_OWNER;
-	p.last[0] = stream_word(stream_of(*cell));
-	fill(*cell, 100, 1);
-	expect_a_second(&p, growing_fails, cell);
-	assert_true(is_filled(*cell, 100, 1));
-	assert_int_equal(count_live(map), 2);
-	assert_whole(map);
+	assert_in_range(geo.records, RECORDS_MIN, RECORDS_MAX);
+	for (uint64_t i = 0; i < geo.records; i++)
+		p.first[p.first_count++] = geo.records_off + i * RECORD_BYTES + RECORD_OWNER;
+	expect_growing_to_wait_a_second(&p);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_map, scratch_end)

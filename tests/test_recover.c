@@ -10,8 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "../src/format.h"
-#include "../src/geo.h"
+#include "layout.h"
 #include "support.h"
 
 #define SIZE (4 * MIB)
@@ -26,16 +25,12 @@ static char *base;
 static void *open_with(uint64_t flags)
 {
 	struct qalloc_options options = dynamic_options(QALLOC_CREATE | flags, SIZE, STREAMS);
-	struct params p = {.file_size = SIZE,
-			   .base = 0x550000000000,
-			   .kind = QALLOC_DYNAMIC,
-			   .streams = STREAMS};
 
 	path = scratch("map");
 	void *map = qalloc_openmap(path, &options);
 
 	assert_opened(map);
-	assert_int_equal(geo_compute(&p, &geo), QALLOC_OK);
+	geo = geometry_of(map);
 	base = info_of(map).base;
 	return map;
 }
@@ -211,17 +206,13 @@ static void looking_costs_no_disk_space(void **state)
 {
 	const uint64_t size = 1024 * MIB, streams = QALLOC_STREAMS_MAX;
 	struct qalloc_options options = dynamic_options(QALLOC_CREATE, size, streams);
-	struct params p = {.file_size = size,
-			   .base = 0x550000000000,
-			   .kind = QALLOC_DYNAMIC,
-			   .streams = (uint32_t)streams};
 
 	(void)state;
 	path = scratch("sparse");
 	void *map = qalloc_openmap(path, &options);
 
 	assert_opened(map);
-	assert_int_equal(geo_compute(&p, &geo), QALLOC_OK);
+	geo = geometry_of(map);
 	assert_int_equal(qalloc_closemap(map), 0);
 	for (uint64_t i = 0; i < streams; i++) {
 		uint64_t block = geo.data_off + i * (geo.spans / streams) * geo.span_bytes;
@@ -338,15 +329,13 @@ static void a_hole_in_the_words_does_not_stop_the_repair(void **state)
 {
 	const uint64_t size = 256 * MIB, words_of_granule = GRANULE / 8;
 	struct qalloc_options options = dynamic_options(QALLOC_CREATE, size, 1024);
-	struct params p = {
-		.file_size = size, .base = 0x550000000000, .kind = QALLOC_DYNAMIC, .streams = 1024};
 
 	(void)state;
 	path = scratch("large");
 	void *map = qalloc_openmap(path, &options);
 
 	assert_opened(map);
-	assert_int_equal(geo_compute(&p, &geo), QALLOC_OK);
+	geo = geometry_of(map);
 	base = info_of(map).base;
 	uint64_t count = 4 * words_of_granule, free_bytes = info_of(map).free_bytes;
 	char *run = qalloc_malloc(map, count * geo.span_bytes);

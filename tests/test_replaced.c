@@ -12,21 +12,6 @@
 #include "support.h"
 #include "works.h"
 
-static void *make(const char *path)
-{
-	return qalloc_makedynmap((off_t)MIB, NULL, path, 2);
-}
-
-/* With 3 blocks. */
-static void make_closed(const char *path)
-{
-	void *map = make(path);
-
-	assert_opened(map);
-	assert_int_equal(works(map, 1, 10, 3), 0);
-	assert_int_equal(qalloc_cleanup(), 0);
-}
-
 static void a_file_that_was_cut_is_refused_and_not_touched(void **state)
 {
 	static const off_t sizes[] = {1,     7,     8,     255,   256,        257,    4096,

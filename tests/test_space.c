@@ -14,8 +14,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "../src/geo.h"
 #include "../src/span.h"
+#include "layout.h"
 #include "support.h"
 
 #define GIB ((size_t)1 << 30)
@@ -32,14 +32,12 @@ static struct file file_of(size_t bytes, uint64_t flags)
 {
 	struct file f = {.fd = memfd_create("map", MFD_CLOEXEC)};
 	struct qalloc_options options = dynamic_options(QALLOC_CREATE | flags, bytes, 1);
-	struct params params = {.file_size = bytes, .kind = QALLOC_DYNAMIC, .streams = 1};
 
 	assert_true(f.fd >= 0);
 	f.map = qalloc_openfd(f.fd, &options);
 	assert_opened(f.map);
 	f.info = info_of(f.map);
-	params.base = (uint64_t)(uintptr_t)f.info.base;
-	assert_int_equal(geo_compute(&params, &f.geo), QALLOC_OK);
+	f.geo = geometry_of(f.map);
 	f.data = (char *)f.info.base + f.info.data_offset;
 	return f;
 }

@@ -15,8 +15,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "../src/format.h"
-#include "../src/geo.h"
+#include "layout.h"
 #include "support.h"
 
 #define SIZE (4 * MIB)
@@ -30,17 +29,6 @@ static void *dynamic_map(void)
 	void *map = qalloc_makedynmap((off_t)SIZE, NULL, path, STREAMS);
 	assert_opened(map);
 	return map;
-}
-
-static struct geo geometry(void)
-{
-	struct params p = {.file_size = SIZE,
-			   .base = 0x550000000000,
-			   .kind = QALLOC_DYNAMIC,
-			   .streams = STREAMS};
-	struct geo g;
-	assert_int_equal(geo_compute(&p, &g), QALLOC_OK);
-	return g;
 }
 
 static uint64_t owner_word(uint32_t epoch, uint64_t slot, uint64_t thread)
@@ -111,8 +99,8 @@ static void work_that_the_dead_began_in_the_pool_is_undone(void **state)
 {
 	enum { LENGTH = 5 };
 	(void)state;
-	struct geo g = geometry();
 	void *map = dynamic_map();
+	struct geo g = geometry_of(map);
 	/* A neighbour on the left, which must survive all of it. */
 	char *neighbour = qalloc_malloc(map, 3 * g.span_bytes);
 	assert_non_null(neighbour);

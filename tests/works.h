@@ -46,6 +46,21 @@ static inline int works(void *map, uint64_t seed, unsigned steps, unsigned keep)
 	return 0;
 }
 
+/* A small map; and, of the second, closed again, with 3 blocks. */
+static inline void *make(const char *path)
+{
+	return qalloc_makedynmap((off_t)MIB, NULL, path, 2);
+}
+
+static inline void make_closed(const char *path)
+{
+	void *map = make(path);
+
+	assert_opened(map);
+	assert_int_equal(works(map, 1, 10, 3), 0);
+	assert_int_equal(qalloc_cleanup(), 0);
+}
+
 #define BUSY_THREADS 3
 
 /* Threads that allocate until they are told to stop, and leave no block. */

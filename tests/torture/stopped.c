@@ -22,6 +22,7 @@
 
 #include "../../src/format.h"
 #include "../support.h"
+#include "../watch.h"
 #include "kill_ops.h"
 #include "step.h"
 
