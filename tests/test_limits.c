@@ -123,11 +123,11 @@ static int makes_with_little_memory(void *path)
 	const uint64_t before = address_space();
 	CHECK(limit_soft(RLIMIT_AS, before + 64 * KIB) == 0);
 	errno = 0;
-	CHECK(make(path) == NULL && qalloc_error() == QALLOC_ESYSTEM && errno == ENOMEM);
+	CHECK(make_small(path) == NULL && qalloc_error() == QALLOC_ESYSTEM && errno == ENOMEM);
 	CHECK(!file_exists(path));
 	CHECK(limit_soft(RLIMIT_AS, UINT64_MAX) == 0);
 	CHECK(address_space() <= before);
-	CHECK(make(path) != NULL);
+	CHECK(make_small(path) != NULL);
 	return 0;
 }
 
@@ -168,7 +168,7 @@ static void too_little_memory_is_an_error_and_leaves_nothing_behind(void **state
 	(void)state;
 	if (under_sanitizer() || under_valgrind())
 		skip(); /* they need terabytes themselves */
-	make_closed(scratch("map"));
+	make_small_closed(scratch("map"));
 	assert_int_equal(runs_or_skips(opens_with_little_memory, "map"), 0);
 	assert_int_equal(runs_or_skips(makes_with_little_memory, "new"), 0);
 	assert_int_equal(runs_or_skips(uses_without_more_memory, "map"), 0);
@@ -210,7 +210,7 @@ static int opens_with_few_descriptors(void *path)
 		const unsigned files = descriptors();
 		for (int creates = 0; creates < 2; creates++) {
 			errno = 0;
-			void *map = creates ? make(fresh) : qalloc_loadmap(path);
+			void *map = creates ? make_small(fresh) : qalloc_loadmap(path);
 			int number = errno;
 			if (map == NULL) {
 				refused[creates]++;
@@ -246,7 +246,7 @@ static int child_without_descriptors(void *map)
 static void too_few_descriptors_are_an_error_and_leave_nothing_behind(void **state)
 {
 	(void)state;
-	make_closed(scratch("map"));
+	make_small_closed(scratch("map"));
 	if (!under_valgrind()) /* it has descriptors of its own */
 		assert_int_equal(runs_or_skips(opens_with_few_descriptors, "map"), 0);
 	void *map = qalloc_loadmap(scratch("map"));
@@ -283,7 +283,7 @@ static int makes_under_each_limit(void *path)
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
 		CHECK(limit_soft(RLIMIT_FSIZE, limits[i]) == 0);
 		errno = 0;
-		void *map = make(path);
+		void *map = make_small(path);
 		if (limits[i] < MIB) {
 			CHECK(map == NULL && qalloc_error() == QALLOC_ELIMIT && errno == EFBIG);
 			CHECK(says_number(limits[i]) && says_number(MIB));
@@ -295,7 +295,7 @@ static int makes_under_each_limit(void *path)
 	}
 	/* What is there already has its size: nothing is written beyond it. */
 	CHECK(limit_soft(RLIMIT_FSIZE, UINT64_MAX) == 0);
-	CHECK(make(path) != NULL && qalloc_cleanup() == 0);
+	CHECK(make_small(path) != NULL && qalloc_cleanup() == 0);
 	CHECK(limit_soft(RLIMIT_FSIZE, 0) == 0);
 	void *map = qalloc_loadmap(path);
 	CHECK(map != NULL && works(map, 8, 500, 0) == 0);
@@ -336,7 +336,7 @@ static int uses_a_read_only_mount(void *path)
 	const char *paths[] = {path, fresh, empty};
 	for (size_t i = 0; i < 3; i++) {
 		errno = 0;
-		CHECK(make(paths[i]) == NULL);
+		CHECK(make_small(paths[i]) == NULL);
 		CHECK(qalloc_error() == QALLOC_ESYSTEM && errno == EROFS && says(paths[i]));
 	}
 	CHECK(qalloc_loadmap(path) == NULL && errno == EROFS);
@@ -368,7 +368,7 @@ static int uses_a_read_only_mount(void *path)
 static void a_read_only_mount_is_for_readers(void **state)
 {
 	(void)state;
-	make_closed(scratch("map"));
+	make_small_closed(scratch("map"));
 	assert_int_equal(runs_or_skips(uses_a_read_only_mount, "map"), 0);
 	void *map = qalloc_loadmap(scratch("map"));
 
@@ -395,7 +395,7 @@ static int has_no_permission(void *path)
 	/* Ours, but not for writing; and for nothing. */
 	CHECK(chmod(path, 0400) == 0);
 	CHECK(refused_with(path, qalloc_loadmap(path), EACCES));
-	CHECK(refused_with(path, make(path), EACCES));
+	CHECK(refused_with(path, make_small(path), EACCES));
 	CHECK(qalloc_openmap(path, &readonly) != NULL && qalloc_cleanup() == 0);
 	CHECK(chmod(path, 0000) == 0);
 	CHECK(refused_with(path, qalloc_loadmap(path), EACCES));
@@ -416,9 +416,9 @@ static int has_no_permission(void *path)
 	CHECK(large != NULL && qalloc_tryfree(large, map) == 0);
 	CHECK(qalloc_cleanup() == 0);
 	/* A directory that is not ours, and one that may not be entered. */
-	CHECK(refused_with(fresh, make(fresh), EACCES));
+	CHECK(refused_with(fresh, make_small(fresh), EACCES));
 	CHECK(!file_exists(fresh));
-	CHECK(refused_with(hidden, make(hidden), EACCES));
+	CHECK(refused_with(hidden, make_small(hidden), EACCES));
 	CHECK(refused_with(hidden, qalloc_loadmap(hidden), EACCES));
 	return 0;
 }
@@ -426,10 +426,10 @@ static int has_no_permission(void *path)
 static void without_permission_it_is_an_error(void **state)
 {
 	(void)state;
-	make_closed(scratch("map"));
+	make_small_closed(scratch("map"));
 	assert_int_equal(mkdir(scratch("hidden"), 0700), 0);
 	assert_int_equal(chmod(scratch("."), 0755), 0);
-	make_closed(scratch("hidden/map"));
+	make_small_closed(scratch("hidden/map"));
 	assert_int_equal(runs_or_skips(has_no_permission, "map"), 0);
 	assert_int_equal(chown(scratch("map"), geteuid(), getegid()), 0);
 	void *map = qalloc_loadmap(scratch("map"));

@@ -20,7 +20,7 @@ static void a_file_that_was_cut_is_refused_and_not_touched(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		make_closed(path);
+		make_small_closed(path);
 		assert_int_equal(truncate(path, sizes[i]), 0);
 		uint32_t before = file_checksum(path);
 		int error = sizes[i] < 256 ? QALLOC_ESHORT : QALLOC_EFILESIZE;
@@ -28,7 +28,7 @@ static void a_file_that_was_cut_is_refused_and_not_touched(void **state)
 		assert_refused(qalloc_loadmap(path), error);
 		assert_true(says(path) && says_number((uint64_t)sizes[i]));
 		/* Not for make to mend either: what is left is somebody's data. */
-		assert_null(make(path));
+		assert_null(make_small(path));
 		assert_true(qalloc_error() == error ||
 			    (qalloc_error() == QALLOC_EMAGIC && sizes[i] < 8));
 		struct qalloc_options options = options_for(QALLOC_READONLY);
@@ -39,10 +39,10 @@ static void a_file_that_was_cut_is_refused_and_not_touched(void **state)
 		assert_int_equal(unlink(path), 0);
 	}
 	/* Nothing left is an empty file like any other. */
-	make_closed(path);
+	make_small_closed(path);
 	assert_int_equal(truncate(path, 0), 0);
 	assert_refused(qalloc_loadmap(path), QALLOC_ESHORT);
-	void *map = make(path);
+	void *map = make_small(path);
 
 	assert_opened(map);
 	assert_int_equal(count_live(map), 0);
@@ -53,7 +53,7 @@ static void a_file_that_grew_is_refused_until_it_is_cut_again(void **state)
 	const char *path = scratch("map");
 
 	(void)state;
-	make_closed(path);
+	make_small_closed(path);
 	assert_int_equal(truncate(path, (off_t)MIB + 1), 0);
 	assert_refused(qalloc_loadmap(path), QALLOC_EFILESIZE);
 	assert_true(says_number(MIB) && says_number(MIB + 1));
@@ -71,8 +71,8 @@ static void a_path_that_names_another_file_opens_that(void **state)
 	const char *path = scratch("map"), *other = scratch("other");
 
 	(void)state;
-	make_closed(other);
-	void *old = make(path);
+	make_small_closed(other);
+	void *old = make_small(path);
 
 	assert_opened(old);
 	assert_int_equal(rename(other, path), 0);

@@ -47,14 +47,14 @@ static inline int works(void *map, uint64_t seed, unsigned steps, unsigned keep)
 }
 
 /* A small map; and, of the second, closed again, with 3 blocks. */
-static inline void *make(const char *path)
+static inline void *make_small(const char *path)
 {
 	return qalloc_makedynmap((off_t)MIB, NULL, path, 2);
 }
 
-static inline void make_closed(const char *path)
+static inline void make_small_closed(const char *path)
 {
-	void *map = make(path);
+	void *map = make_small(path);
 
 	assert_opened(map);
 	assert_int_equal(works(map, 1, 10, 3), 0);
