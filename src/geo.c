@@ -191,6 +191,43 @@ static void lay_out(const struct params *p, struct geo *g)
 	lay_regions(g);
 }
 
+/* The least value above `value` with another pow2_within(value / unit, low, high); UINT64_MAX: none. */
+/*@ requires powers: is_pow2(low) && is_pow2(high) && low <= high;
+    requires unit: 1 <= unit <= 0x100000 && value <= QALLOC_FILESIZE_MAX;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures above: value < \result;
+    ensures same: \forall integer x; value <= x < \result && x <= QALLOC_FILESIZE_MAX ==>
+              pow2_in(x / unit, low, high) == pow2_in(value / unit, low, high);
+    ensures other: \result <= QALLOC_FILESIZE_MAX ==>
+              pow2_in(\result / unit, low, high) != pow2_in(value / unit, low, high); */
+static uint64_t doubles_at(uint64_t value, uint64_t unit, uint32_t low, uint32_t high)
+{
+	uint64_t units = value / unit;
+	uint64_t power = pow2_within(units, low, high);
+
+	/*@ assert units: value < units * unit + unit; */
+	if (power == high)
+		return UINT64_MAX;
+	/*@ ghost product_grows(units + 1, 2 * power, unit); */
+	/*@ assert above: value < 2 * power * unit; */
+	uint64_t twice = power * 2;
+	/*@ assert low: \forall integer x; value <= x ==> units <= x / unit; */
+	/*@ ghost quotients_below(twice, unit); */
+	return twice * unit;
+}
+
+uint64_t geo_same_until(uint64_t size, uint32_t streams)
+{
+	uint64_t spans = doubles_at(size, (uint64_t)SPANS_PER_STREAM * streams, SPAN_BYTES_MIN,
+				    SPAN_BYTES_MAX);
+	uint64_t records = doubles_at(size, FILE_PER_RECORD, RECORDS_MIN, RECORDS_MAX);
+	uint64_t next = spans < records ? spans : records;
+
+	return next <= QALLOC_FILESIZE_MAX ? next - 1 : QALLOC_FILESIZE_MAX;
+}
+
 /* How many times `unit` fits into `bytes`. */
 /*@ requires unit: unit >= 1;
     terminates \true;

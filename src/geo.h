@@ -79,6 +79,7 @@ uint64_t geo_round_up(uint64_t value, uint64_t unit);
     ensures stride: g->item_bytes == up(p->item_size, 8);
     ensures data: g->data_off == geo_data(p->file_size, p->item_size, p->streams);
     ensures bound: g->data_off <= 0x1000000000000;
+    ensures span: p->kind == QALLOC_DYNAMIC ==> g->span_bytes == geo_target(p->file_size, p->streams);
     ensures all: \result == QALLOC_OK ==> p->file_size - g->data_end <
               geo_unit(p->file_size, p->item_size, p->streams); */
 enum qalloc_err geo_compute(const struct params *p, struct geo *g);
@@ -144,20 +145,49 @@ struct place geo_place(const struct geo *g, uint64_t rel, uint64_t span, uint32_
     ensures inside: block_inside(g, \result, span, cls); */
 uint64_t geo_item_rel(const struct geo *g, uint64_t span, uint32_t cls, uint32_t item);
 
+/* The last file size up to QALLOC_FILESIZE_MAX whose span size and records are those of `size`. */
+/*@ requires size: 1 <= size <= QALLOC_FILESIZE_MAX;
+    requires streams: 1 <= streams <= QALLOC_STREAMS_MAX;
+    terminates \true;
+    exits \false;
+    assigns \nothing;
+    ensures range: size <= \result <= QALLOC_FILESIZE_MAX;
+    ensures same: \forall integer x; size <= x <= \result ==> same_tables(x, size, streams);
+    ensures last: \result == QALLOC_FILESIZE_MAX || !same_tables(\result + 1, size, streams); */
+uint64_t geo_same_until(uint64_t size, uint32_t streams);
+
 /*
- * The smallest file size with exactly `items` items, or with at least `bytes` bytes of data; 0: none up
- * to QALLOC_FILESIZE_MAX.  A few numbers of items are skipped where the span size doubles and the
- * tables shrink; for these it is the smallest size that holds more.
+ * A file size with exactly `items` items: of the least sizes with room for them, one for each span size and number
+ * of records, the smallest that has not more.  A few numbers of items are skipped where the span size doubles
+ * and the tables shrink; for these it is the smallest size with room.  0: none up to QALLOC_FILESIZE_MAX.
  */
 /*@ terminates \true;
     exits \false;
     assigns \nothing;
-    ensures room: \result == 0 || room_for(\result, item_size, streams, items * up(item_size, 8)); */
+    ensures wrong: item_size == 0 || item_size > QALLOC_FILESIZE_MAX || items == 0 || streams == 0 ||
+              streams > QALLOC_STREAMS_MAX ==> \result == 0;
+    ensures room: \result != 0 ==> has_room(\result, item_size, streams, items * up(item_size, 8));
+    ensures exact: \let bytes = items * up(item_size, 8);
+              \result != 0 && exact_least(\result, item_size, streams, bytes) ==>
+              \forall integer x; 1 <= x < \result ==> !exact_least(x, item_size, streams, bytes);
+    ensures more: \let bytes = items * up(item_size, 8);
+              \result != 0 && !exact_least(\result, item_size, streams, bytes) ==>
+              no_room(1, \result - 1, item_size, streams, bytes) &&
+              \forall integer x; !exact_least(x, item_size, streams, bytes);
+    ensures none: \result == 0 && 1 <= item_size <= QALLOC_FILESIZE_MAX && items >= 1 &&
+              1 <= streams <= QALLOC_STREAMS_MAX ==>
+              no_room(1, QALLOC_FILESIZE_MAX, item_size, streams, items * up(item_size, 8)); */
 uint64_t geo_static_size(uint64_t item_size, uint64_t items, uint64_t streams);
+
+/* The smallest file size with at least `bytes` bytes of data, and one span; 0: none up to QALLOC_FILESIZE_MAX. */
 /*@ terminates \true;
     exits \false;
     assigns \nothing;
-    ensures room: \result == 0 || room_for(\result, 0, streams, bytes); */
+    ensures wrong: streams == 0 || streams > QALLOC_STREAMS_MAX ==> \result == 0;
+    ensures least: \result != 0 ==> has_room(\result, 0, streams, bytes < 1 ? 1 : bytes) &&
+              no_room(1, \result - 1, 0, streams, bytes < 1 ? 1 : bytes);
+    ensures none: \result == 0 && 1 <= streams <= QALLOC_STREAMS_MAX ==>
+              no_room(1, QALLOC_FILESIZE_MAX, 0, streams, bytes < 1 ? 1 : bytes); */
 uint64_t geo_dynamic_size(uint64_t bytes, uint64_t streams);
 
 #endif

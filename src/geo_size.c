@@ -3,105 +3,102 @@
  * The file size that a map needs, from what is to fit into it.
  *
  *  - Geometry goes from size to room; this goes back, by search, since the tables grow with the size.
- *  - Every result has the room: geo_compute() of it says so.
+ *  - Sizes are searched from below, range by range: in one, span size and number of records are the
+ *    same, so that where data begins only moves up.
  */
 #include "geo.h"
 #include "size.h"
 
-/* The file sizes of one span size are searched by steps that shrink at least thirtyfold. */
-#define SIZE_STEPS_MAX 64u
+#include "../proofs/number_ghost.acsl"
+#include "../proofs/geo_size.acsl"
 
 /*
- * The smallest size in [low, high] whose data area has `need` bytes; 0: there is none.  All sizes there
- * have the same span size, so that data_off only grows with the size, and
- * size = data_off(size) + need has a least solution, which this approaches from below.
+ * The least size in [p->file_size, high] that has room for `bytes` bytes in whole spans or items, into
+ * p->file_size; false: none.  All these sizes have the same tables: geo_same_until().  In either case *g
+ * is the geometry of p->file_size.
+ *
+ * A step goes to where the data would end that begins where it does now.  No size on the way has room,
+ * as data begins no earlier there.
  */
-/*@ requires mem: \valid(p);
-    requires range: 1 <= low <= high <= QALLOC_FILESIZE_MAX && need <= QALLOC_FILESIZE_MAX;
-    requires params: params_ok(1, p->streams, p->kind, p->item_size);
+/*@ requires mem: \valid(p) && \valid(g) && \separated(p, g);
+    requires params: geo_params(p);
+    requires range: p->file_size <= high <= QALLOC_FILESIZE_MAX;
+    requires bytes: 1 <= bytes <= QALLOC_FILESIZE_MAX;
+    requires same: \forall integer x; p->file_size <= x <= high ==>
+               same_tables(x, p->file_size, p->streams);
     terminates \true;
     exits \false;
-    assigns p->file_size;
-    ensures range: \result != 0 ==> low <= \result <= high && p->file_size == \result;
-    ensures room: \result != 0 ==> geo_data(\result, p->item_size, p->streams) + need <= \result; */
-static uint64_t size_within(struct params *p, uint64_t need, uint64_t low, uint64_t high)
+    assigns p->file_size, *g;
+    ensures range: \old(p->file_size) <= p->file_size <= high;
+    ensures room: \result <==> has_room(p->file_size, p->item_size, p->streams, bytes);
+    ensures least: no_room(\old(p->file_size), p->file_size - 1, p->item_size, p->streams, bytes);
+    ensures none: !\result ==> no_room(\old(p->file_size), high, p->item_size, p->streams, bytes);
+    ensures data: g->data_off == geo_data(p->file_size, p->item_size, p->streams); */
+static bool grow(struct params *p, uint64_t bytes, uint64_t high, struct geo *g)
 {
-	struct geo g;
+	/*@ ghost uint64_t low = p->file_size; */
+	/*@ loop invariant range: low <= p->file_size <= high;
+	    loop invariant least: no_room(low, p->file_size - 1, p->item_size, p->streams, bytes);
+	    loop assigns p->file_size, *g;
+	    loop variant high - p->file_size; */
+	for (;;) {
+		geo_compute(p, g);
+		uint64_t unit = p->kind == QALLOC_DYNAMIC ? g->span_bytes : g->item_bytes;
+		uint64_t needed = g->data_off + geo_round_up(bytes, unit);
 
-	p->file_size = low;
-	/*@ loop invariant range: low <= p->file_size <= high && 0 <= step <= SIZE_STEPS_MAX;
-	    loop assigns step, p->file_size, g;
-	    loop variant SIZE_STEPS_MAX - step; */
-	for (uint32_t step = 0;; step++) {
-		uint64_t next;
-
-		geo_compute(p, &g);
-		next = g.data_off + need;
-		if (next <= p->file_size)
-			return p->file_size;
-		if (next > high || step == SIZE_STEPS_MAX)
-			return 0;
-		p->file_size = next;
+		/*@ assert needed: needed == size_needed(p->file_size, p->item_size, p->streams, bytes); */
+		if (needed <= p->file_size)
+			return true;
+		/*@ ghost no_room_on_the_way(low, p->file_size, high, p->item_size, p->streams, bytes); */
+		/*@ assert none: \forall integer x; low <= x <= high && x < needed ==>
+		      !has_room(x, p->item_size, p->streams, bytes); */
+		if (needed > high)
+			return false;
+		p->file_size = needed;
 	}
-}
-
-/* The ends of the range of file sizes whose span size (or target) is `target`. */
-/*@ requires target: is_pow2(target) && SPAN_BYTES_MIN <= target && streams <= QALLOC_STREAMS_MAX;
-    terminates \true;
-    exits \false;
-    assigns \nothing;
-    ensures value: \result == (target == SPAN_BYTES_MIN ? 1 : target * 64 * streams); */
-static uint64_t sizes_low(uint32_t target, uint64_t streams)
-{
-	return target == SPAN_BYTES_MIN ? 1 : (uint64_t)target * SPANS_PER_STREAM * streams;
-}
-
-/*@ requires target: is_pow2(target) && SPAN_BYTES_MIN <= target;
-    requires streams: 1 <= streams <= QALLOC_STREAMS_MAX;
-    terminates \true;
-    exits \false;
-    assigns \nothing;
-    ensures last: target == SPAN_BYTES_MAX ==> \result == QALLOC_FILESIZE_MAX;
-    ensures value: target != SPAN_BYTES_MAX ==> \result == target * 128 * streams - 1; */
-static uint64_t sizes_high(uint32_t target, uint64_t streams)
-{
-	if (target == SPAN_BYTES_MAX)
-		return QALLOC_FILESIZE_MAX;
-	return (uint64_t)target * 2 * SPANS_PER_STREAM * streams - 1;
 }
 
 uint64_t geo_static_size(uint64_t item_size, uint64_t items, uint64_t streams)
 {
 	struct params p = {.kind = QALLOC_STATIC, .item_size = item_size};
+	struct geo g;
 	uint64_t more = 0;
 
 	if (item_size == 0 || item_size > QALLOC_FILESIZE_MAX || items == 0 || streams == 0 ||
 	    streams > QALLOC_STREAMS_MAX)
 		return 0;
 	uint64_t stride = geo_round_up(item_size, ITEM_ALIGN);
-	if (items > QALLOC_FILESIZE_MAX / stride)
+	uint64_t items_max = QALLOC_FILESIZE_MAX / stride;
+	/*@ ghost if (items_max < items) product_grows(items_max + 1, items, stride); */
+	/*@ ghost if (items <= items_max) product_grows(items, items_max, stride); */
+	if (items > items_max)
 		return 0;
 	p.streams = (uint32_t)streams;
-	uint64_t need = items * stride;
-	/*@ assert need: need <= QALLOC_FILESIZE_MAX && need == items * up(item_size, 8); */
-	/*@ loop invariant target: target == 2 * SPAN_BYTES_MAX ||
-	                     (is_pow2(target) && SPAN_BYTES_MIN <= target);
-	    loop invariant more: more == 0 || room_for(more, item_size, streams, items * up(item_size, 8));
-	    loop assigns target, more, p.file_size;
-	    loop variant 2 * SPAN_BYTES_MAX - target; */
-	for (uint32_t target = SPAN_BYTES_MIN; target <= SPAN_BYTES_MAX; target *= 2) {
-		uint64_t low = sizes_low(target, streams);
-		uint64_t high = sizes_high(target, streams);
-		uint64_t size = size_within(&p, need, low, high);
-		struct geo g;
+	uint64_t bytes = items * stride;
+	/*@ assert bytes: bytes == items * up(item_size, 8); */
+	/*@ assert whole: bytes == up(bytes, stride); */
+	/*@ loop invariant range: 0 <= high <= QALLOC_FILESIZE_MAX && p.item_size == item_size;
+	    loop invariant others: high < QALLOC_FILESIZE_MAX ==> others_below(high + 1, p.streams);
+	    loop invariant room: more == 0 ==> no_room(1, high, item_size, p.streams, bytes);
+	    loop invariant more: more != 0 ==> has_room(more, item_size, p.streams, bytes) && more <= high &&
+	                     no_room(1, more - 1, item_size, p.streams, bytes);
+	    loop invariant exact: \forall integer x; 1 <= x <= high ==>
+	                     !exact_least(x, item_size, p.streams, bytes);
+	    loop assigns high, more, p.file_size, g;
+	    loop variant QALLOC_FILESIZE_MAX - high; */
+	for (uint64_t high = 0; high < QALLOC_FILESIZE_MAX;) {
+		uint64_t low = high + 1;
 
-		/*@ assert room: size == 0 || room_for(size, item_size, streams, items * up(item_size, 8)); */
-		if (size == 0 || geo_compute(&p, &g) != QALLOC_OK)
+		p.file_size = low;
+		high = geo_same_until(low, p.streams);
+		/*@ ghost if (high < QALLOC_FILESIZE_MAX) tables_never_return(low, high, p.streams); */
+		if (!grow(&p, bytes, high, &g))
 			continue;
-		if (g.items == items)
-			return size;
+		/*@ ghost one_least(low, p.file_size, high, item_size, p.streams, bytes); */
+		if (p.file_size - g.data_off - bytes < stride)
+			return p.file_size;
 		if (more == 0)
-			more = size;
+			more = p.file_size;
 	}
 	return more;
 }
@@ -109,21 +106,21 @@ uint64_t geo_static_size(uint64_t item_size, uint64_t items, uint64_t streams)
 uint64_t geo_dynamic_size(uint64_t bytes, uint64_t streams)
 {
 	struct params p = {.kind = QALLOC_DYNAMIC};
+	struct geo g;
 
 	if (bytes > QALLOC_FILESIZE_MAX || streams == 0 || streams > QALLOC_STREAMS_MAX)
 		return 0;
 	p.streams = (uint32_t)streams;
-	/*@ loop invariant target: target == 2 * SPAN_BYTES_MAX ||
-	                     (is_pow2(target) && SPAN_BYTES_MIN <= target);
-	    loop assigns target, p.file_size;
-	    loop variant 2 * SPAN_BYTES_MAX - target; */
-	for (uint32_t target = SPAN_BYTES_MIN; target <= SPAN_BYTES_MAX; target *= 2) {
-		uint64_t need = bytes == 0 ? target : geo_round_up(bytes, target);
-		uint64_t low = sizes_low(target, streams);
-		uint64_t size = size_within(&p, need, low, sizes_high(target, streams));
-
-		if (size != 0)
-			return size;
+	uint64_t some = bytes == 0 ? 1 : bytes;
+	/*@ loop invariant range: 0 <= high <= QALLOC_FILESIZE_MAX;
+	    loop invariant none: no_room(1, high, 0, p.streams, some);
+	    loop assigns high, p.file_size, g;
+	    loop variant QALLOC_FILESIZE_MAX - high; */
+	for (uint64_t high = 0; high < QALLOC_FILESIZE_MAX;) {
+		p.file_size = high + 1;
+		high = geo_same_until(p.file_size, p.streams);
+		if (grow(&p, some, high, &g))
+			return p.file_size;
 	}
 	return 0;
 }

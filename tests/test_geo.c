@@ -284,6 +284,33 @@ static void the_largest_map_has_its_geometry(void **state)
 	}
 }
 
+static bool has_tables_of(uint64_t size, uint64_t other, uint32_t streams)
+{
+	struct params a = params_of(QALLOC_DYNAMIC, size, 0, streams);
+	struct params b = params_of(QALLOC_DYNAMIC, other, 0, streams);
+	struct geo of_a, of_b;
+
+	geo_compute(&a, &of_a);
+	geo_compute(&b, &of_b);
+	return of_a.span_bytes == of_b.span_bytes && of_a.records == of_b.records;
+}
+
+static void the_sizes_with_the_same_tables_are_a_range(void **state)
+{
+	(void)state;
+	seed = 9;
+	for (int round = 0; round < ROUNDS; round++) {
+		uint64_t size = skewed(46);
+		uint32_t streams = (uint32_t)skewed(12);
+		uint64_t last = geo_same_until(size, streams);
+
+		assert_true(size <= last && last <= QALLOC_FILESIZE_MAX);
+		assert_true(has_tables_of(size, last, streams));
+		assert_true(has_tables_of(size, size + chance() % (last - size + 1), streams));
+		assert_true(last == QALLOC_FILESIZE_MAX || !has_tables_of(size, last + 1, streams));
+	}
+}
+
 static uint64_t static_items(uint64_t size, uint64_t item, uint32_t streams)
 {
 	struct params p = params_of(QALLOC_STATIC, size, item, streams);
@@ -324,6 +351,15 @@ static void a_static_size_serves_exactly_the_items(void **state)
 		assert_true(static_items(size - 1, item, streams) < items);
 	}
 	assert_true(exact > ROUNDS * 5 / 100 * 97);
+}
+
+/* Spans double at 8192 * 64 * 5 bytes, so that the tables shrink and 28 items more fit at once. */
+static void a_number_that_is_skipped_gets_the_next_size(void **state)
+{
+	(void)state;
+	assert_int_equal(geo_static_size(2358, 1024, 5), 2621440);
+	assert_int_equal(static_items(2621440, 2358, 5), 1027);
+	assert_int_equal(static_items(2621439, 2358, 5), 999);
 }
 
 /* All counts up to some, so that every boundary of the tables is crossed. */
@@ -449,7 +485,9 @@ int main(void)
 		cmocka_unit_test(span_size_follows_file_size_and_streams),
 		cmocka_unit_test(metadata_of_big_maps_is_small),
 		cmocka_unit_test(the_largest_map_has_its_geometry),
+		cmocka_unit_test(the_sizes_with_the_same_tables_are_a_range),
 		cmocka_unit_test(a_static_size_serves_exactly_the_items),
+		cmocka_unit_test(a_number_that_is_skipped_gets_the_next_size),
 		cmocka_unit_test(small_static_maps_are_exact_for_every_count),
 		cmocka_unit_test(a_dynamic_size_is_the_smallest_that_holds_the_bytes),
 		cmocka_unit_test(sizes_that_no_file_has_are_0),
