@@ -125,6 +125,22 @@ void header_seeds(void)
 	}
 }
 
+/* Where spans double and the tables shrink, some numbers of items are skipped: here 1000 to 1026. */
+static void number_that_no_size_has(void)
+{
+	struct params p = sound(true);
+	struct seed s = begin(CONTROL_REPAIR | CONTROL_SIZES, 0, 2621440);
+	uint8_t header[HDR_BYTES];
+
+	p.file_size = 2621440;
+	p.item_size = 2358;
+	p.streams = 5;
+	p.created = 1024; /* the number */
+	hdr_encode(&p, header);
+	patch(&s, 0, header, sizeof(header));
+	write_seed(&s, "header", "sizes-skip-items");
+}
+
 /* Parameters for the geometry: from the smallest to the largest. */
 void geometry_seeds(void)
 {
@@ -151,6 +167,7 @@ void geometry_seeds(void)
 		snprintf(name, sizeof(name), "geometry-%u-%u-%u", i % 5, i / 5 % 7, p.streams);
 		write_seed(&s, "header", name);
 	}
+	number_that_no_size_has();
 }
 
 /* ---- Opening ------------------------------------------------------------------ */
