@@ -44,10 +44,15 @@ static void scan_failed(struct scan *s, const char *what)
 	err_fail(QALLOC_ESYSTEM, "%s: %s: %e", s->m->path, what);
 }
 
+static bool table_has(const struct table *t, uint64_t index)
+{
+	return index >= t->first && index - t->first < t->count;
+}
+
 /* Brings entry `index` into memory.  What the file does not have, or cannot be read, is zeros. */
 static char *table_get(struct scan *s, struct table *t, uint64_t index)
 {
-	if (index < t->first || index - t->first >= t->count) {
+	if (!table_has(t, index)) {
 		uint64_t count = min_u64(t->room / t->entry_bytes, s->m->geo.spans - index);
 		uint64_t bytes = count * t->entry_bytes;
 		size_t got = 0;
@@ -100,18 +105,36 @@ static uint64_t table_skip_hole(struct scan *s, const struct table *t, uint64_t 
 	return min_u64(found > index ? found : index, s->m->geo.spans);
 }
 
+/* The first word at or after `index` that is not 0, or the end of what is in memory. */
+static uint64_t skip_zeros(const struct table *t, uint64_t index)
+{
+	const char *entry = t->bytes + (index - t->first) * sizeof(uint64_t);
+	const char *end = t->bytes + t->count * sizeof(uint64_t);
+	uint64_t word = 0;
+
+	for (; entry < end; entry += sizeof(word)) {
+		memcpy(&word, entry, sizeof(word));
+		if (word != 0) {
+			break;
+		}
+	}
+	return t->first + (uint64_t)(entry - t->bytes) / sizeof(word);
+}
+
 bool scan_next(struct scan *s, uint64_t *span, uint64_t *word)
 {
 	while (s->next < s->m->geo.spans && !s->failed) {
-		if (s->next < s->words.first || s->next - s->words.first >= s->words.count) {
+		if (!table_has(&s->words, s->next)) {
 			s->next = table_skip_hole(s, &s->words, s->next);
 			if (s->next >= s->m->geo.spans) {
 				break;
 			}
+			table_get(s, &s->words, s->next);
 		}
-		*span = s->next++;
-		*word = scan_word(s, *span);
-		if (*word != 0) {
+		s->next = skip_zeros(&s->words, s->next);
+		if (table_has(&s->words, s->next)) {
+			*span = s->next++;
+			*word = scan_word(s, *span);
 			return !s->failed;
 		}
 	}
@@ -123,7 +146,7 @@ bool scan_next_pairs(struct scan *s, uint64_t *span)
 	if (*span >= s->m->geo.spans || s->failed) {
 		return false;
 	}
-	if (*span < s->pairs.first || *span - s->pairs.first >= s->pairs.count) {
+	if (!table_has(&s->pairs, *span)) {
 		*span = table_skip_hole(s, &s->pairs, *span);
 	}
 	return *span < s->m->geo.spans && !s->failed;
