@@ -22,6 +22,9 @@
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
 
+/* A helper cannot do its work: says what, about which file or name, and aborts. */
+_Noreturn void give_up(const char *what, const char *about);
+
 /* ---- Scratch files ------------------------------------------------------- */
 
 /* cmocka fixtures: a fresh directory; qalloc_cleanup() and its removal. */
@@ -51,7 +54,7 @@ void put_le(uint8_t *bytes, size_t len, uint64_t value);
 uint64_t get_le(const uint8_t *bytes, size_t len);
 void repair_header(uint8_t *header); /* sets the checksum of a header of 256 bytes */
 
-/* ---- Other processes ------------------------------------------------------ */
+/* ---- Other processes: processes.c ------------------------------------------ */
 
 #define SIGNALLED 1000 /* added to the signal that ended a child */
 
