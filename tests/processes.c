@@ -2,6 +2,7 @@
 /*
  * Other processes: children, roles, and what is shared with them.  See support.h.
  */
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,4 +129,11 @@ uint64_t *shared_words(size_t count)
 void release_shared_words(uint64_t *words, size_t count)
 {
 	munmap(words, count * sizeof(uint64_t));
+}
+
+void open_gate(uint64_t *gate)
+{
+	__atomic_sub_fetch(gate, 1, __ATOMIC_ACQ_REL);
+	while (__atomic_load_n(gate, __ATOMIC_ACQUIRE) != 0)
+		sched_yield();
 }

@@ -90,6 +90,9 @@ int in_role(const char *name, const char *arg);
 uint64_t *shared_words(size_t count);
 void release_shared_words(uint64_t *words, size_t count);
 
+/* Comes back when as many processes or threads are here as *gate said. */
+void open_gate(uint64_t *gate);
+
 /* ---- Options -------------------------------------------------------------- */
 
 struct number {

@@ -3,7 +3,6 @@
  * Named roots: set, get, compare-and-set, delete, iterate; their limits; and that
  * processes which race for one lose no step.
  */
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -190,7 +189,7 @@ static void sixty_four_roots_fit_and_not_one_more(void **state)
 
 struct race {
 	void *map;
-	uint64_t *words; /* 0: how many are there, 1: how many must be */
+	uint64_t *gate;
 	uint64_t serial;
 };
 
@@ -198,18 +197,11 @@ struct counter {
 	uint64_t sum, by[8];
 };
 
-static void wait_for_all(uint64_t *words)
-{
-	__atomic_fetch_add(&words[0], 1, __ATOMIC_ACQ_REL);
-	while (__atomic_load_n(&words[0], __ATOMIC_ACQUIRE) < words[1])
-		sched_yield();
-}
-
 /* Replaces the counter by one that is higher by 1, as a lock-free program would. */
 static int counts_by_casroot(void *arg)
 {
 	struct race *race = arg;
-	wait_for_all(race->words);
+	open_gate(race->gate);
 	for (unsigned i = 0; i < STEPS; i++) {
 		struct counter *next = patient_malloc(race->map, sizeof(*next));
 		CHECK(next != NULL);
@@ -236,12 +228,12 @@ static void processes_that_race_for_a_root_lose_no_step(void **state)
 	void *map = qalloc_makedynmap((off_t)(8 * MIB), NULL, scratch("map"), 3);
 	assert_opened(map);
 	assert_int_equal(qalloc_setroot(map, "counter", qalloc_calloc(map, 1, 72)), 0);
-	uint64_t *words = shared_words(2);
-	words[1] = RACERS;
+	uint64_t *gate = shared_words(1);
+	*gate = RACERS;
 	struct race races[RACERS];
 	pid_t pids[RACERS];
 	for (uint64_t i = 0; i < RACERS; i++) {
-		races[i] = (struct race){map, words, i};
+		races[i] = (struct race){map, gate, i};
 		pids[i] = start_child(counts_by_casroot, &races[i]);
 	}
 	for (int i = 0; i < RACERS; i++)
@@ -252,7 +244,7 @@ static void processes_that_race_for_a_root_lose_no_step(void **state)
 		assert_int_equal(counter->by[i], STEPS);
 	assert_int_equal(count_live(map), RACERS * STEPS + 1);
 	assert_whole(map);
-	release_shared_words(words, 2);
+	release_shared_words(gate, 1);
 }
 
 /* Creates and deletes names; a reader must never see one with the value of another. */

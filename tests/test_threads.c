@@ -4,7 +4,6 @@
  * go, and sums that come out even.  Meant to run under ThreadSanitizer as well.
  */
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -218,13 +217,6 @@ struct hammer {
 	size_t held, size_max;
 	const char *failure;
 };
-
-static void open_gate(uint64_t *gate)
-{
-	__atomic_sub_fetch(gate, 1, __ATOMIC_ACQ_REL);
-	while (__atomic_load_n(gate, __ATOMIC_ACQUIRE) != 0)
-		sched_yield();
-}
 
 /* Nothing but malloc, one store, one look, free: so that calls meet inside. */
 static void *hammers(void *arg)
