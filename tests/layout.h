@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests that look into the file of a map: where its tables are.
+ * For tests that look into the file of a map: where its tables are, and what spans are.
  *
  *  - Computed by the core from what the map says that it was created with.
  */
@@ -23,6 +23,23 @@ static inline struct geo geometry_of(void *map)
 
 	assert_int_equal(geo_compute(&p, &g), QALLOC_OK);
 	return g;
+}
+
+/* The number of the span that has this offset. */
+static inline uint64_t span_of(const struct geo *g, uint64_t off)
+{
+	return (off - g->data_off) / g->span_bytes;
+}
+
+static inline uint64_t span_word(const char *path, const struct geo *g, uint64_t span)
+{
+	return read_word(path, g->words_off + span * 8);
+}
+
+/* The stream that the small block at this offset is in. */
+static inline uint64_t stream_of(const char *path, const struct geo *g, uint64_t off)
+{
+	return span_word(path, g, span_of(g, off)) >> 16 & 0xFFFF;
 }
 
 #endif

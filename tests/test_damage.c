@@ -26,11 +26,6 @@ static void *map;
 static char *small, *large; /* a block of a class, and one of several spans */
 static uint64_t small_span, large_span;
 
-static uint64_t span_of(const char *block)
-{
-	return (qalloc_offset(map, block) - g.data_off) / g.span_bytes;
-}
-
 static void build(void)
 {
 	path = scratch("map");
@@ -44,8 +39,8 @@ static void build(void)
 	assert_non_null(large);
 	assert_int_equal(qalloc_setroot(map, "small", small), 0);
 	assert_int_equal(qalloc_setroot(map, "large", large), 0);
-	small_span = span_of(small);
-	large_span = span_of(large);
+	small_span = span_of(&g, qalloc_offset(map, small));
+	large_span = span_of(&g, qalloc_offset(map, large));
 	fill(small, SMALL_SIZE, 1);
 	fill(large, 3 * g.span_bytes, 2);
 	assert_whole(map);

@@ -33,13 +33,6 @@ static uint64_t stream_word(uint64_t s)
 	return STREAMS_OFF + s * STREAM_BYTES + STREAM_LOCK + LOCK_OWNER;
 }
 
-static uint64_t stream_of(const void *block)
-{
-	uint64_t rel = qalloc_offset(map, block) - geo.data_off;
-
-	return read_word(path, geo.words_off + rel / geo.span_bytes * 8) >> 16 & 0xFFFF;
-}
-
 static int make_map(void **state)
 {
 	scratch_begin(state);
@@ -171,7 +164,7 @@ static void expect_growing_to_wait_a_second(struct plan *p)
 
 	assert_non_null(cell);
 	assert_non_null(qalloc_malloc_to(map, 100, cell));
-	p->last[0] = stream_word(stream_of(*cell));
+	p->last[0] = stream_word(stream_of(path, &geo, qalloc_offset(map, *cell)));
 	fill(*cell, 100, 1);
 	expect_a_second(p, growing_fails, cell);
 	assert_true(is_filled(*cell, 100, 1));

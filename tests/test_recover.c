@@ -22,9 +22,9 @@ static const char *path;
 static struct geo geo;
 static char *base;
 
-static void *open_with(uint64_t flags)
+static void *open_new(uint64_t flags, uint64_t size, size_t streams)
 {
-	struct qalloc_options options = dynamic_options(QALLOC_CREATE | flags, SIZE, STREAMS);
+	struct qalloc_options options = dynamic_options(QALLOC_CREATE | flags, size, streams);
 
 	path = scratch("map");
 	void *map = qalloc_openmap(path, &options);
@@ -35,20 +35,14 @@ static void *open_with(uint64_t flags)
 	return map;
 }
 
+static void *open_with(uint64_t flags)
+{
+	return open_new(flags, SIZE, STREAMS);
+}
+
 static uint64_t offset(const void *address)
 {
 	return (uint64_t)((const char *)address - base);
-}
-
-static uint64_t span_word(uint64_t span)
-{
-	return read_word(path, geo.words_off + span * 8);
-}
-
-/* The stream that a small block is in. */
-static uint64_t stream_of(const void *block)
-{
-	return span_word((offset(block) - geo.data_off) / geo.span_bytes) >> 16 & 0xFFFF;
 }
 
 static void leave_in_stream(uint64_t stream, uint64_t block, uint64_t cell)
@@ -90,7 +84,7 @@ static void the_block_of_an_intent_is_kept_iff_its_cell_refers_to_it(void **stat
 	void *map = open_with(QALLOC_ZERO_ON_FREE);
 	void **cell = qalloc_calloc(map, 1, 8);
 	char *block = qalloc_malloc(map, 100);
-	uint64_t stream = stream_of(block);
+	uint64_t stream = stream_of(path, &geo, offset(block));
 
 	(void)state;
 	fill(block, 100, 3);
@@ -124,7 +118,7 @@ static void whoever_takes_the_stream_settles_first(void **state)
 	char *block = qalloc_malloc(map, 100);
 
 	(void)state;
-	leave_in_stream(stream_of(block), offset(block), offset(cell));
+	leave_in_stream(stream_of(path, &geo, offset(block)), offset(block), offset(cell));
 	for (uint64_t s = 0; s < STREAMS; s++)
 		write_word(path, STREAMS_OFF + s * STREAM_BYTES + STREAM_LOCK + LOCK_OWNER, DEAD);
 	void *other = qalloc_malloc_to(map, 100, cell);
@@ -143,11 +137,11 @@ static void a_root_can_be_the_cell(void **state)
 
 	(void)state;
 	assert_int_equal(read_word(path, cell), offset(block));
-	leave_in_stream(stream_of(block), offset(block), cell);
+	leave_in_stream(stream_of(path, &geo, offset(block)), offset(block), cell);
 	assert_int_equal(qalloc_recover(map), 0);
 	assert_true(is_live(map, block));
 	assert_int_equal(qalloc_setroot(map, "root", NULL), 0);
-	leave_in_stream(stream_of(block), offset(block), cell);
+	leave_in_stream(stream_of(path, &geo, offset(block)), offset(block), cell);
 	assert_int_equal(qalloc_recover(map), 0);
 	assert_false(is_live(map, block));
 }
@@ -158,16 +152,16 @@ static void settled_between_two_opens(bool closes_first)
 	void **cell = qalloc_calloc(map, 1, 8);
 	char *block = qalloc_malloc(map, 100), *run = qalloc_malloc(map, 100000);
 	char *moved = qalloc_malloc(map, 300);
-	uint64_t first = (offset(run) - geo.data_off) / geo.span_bytes;
+	uint64_t first = span_of(&geo, offset(run));
 
 	assert_int_equal(qalloc_setroot(map, "cell", cell), 0);
-	uint64_t stream = stream_of(block);
+	uint64_t stream = stream_of(path, &geo, offset(block));
 
 	if (closes_first) {
 		assert_int_equal(qalloc_closemap(map), 0);
 	}
 	leave_in_stream(stream, offset(block), offset(cell));
-	leave_in_pool(INTENT_RUN_TAKE, first, span_word(first) >> 32, offset(cell));
+	leave_in_pool(INTENT_RUN_TAKE, first, span_word(path, &geo, first) >> 32, offset(cell));
 	leave_record(17, DEAD, offset(cell), offset(moved));
 	if (closes_first) {
 		/* As if the last user had died. */
@@ -204,15 +198,10 @@ static void closing_settles_what_a_dead_peer_left(void **state)
 /* Opening is bounded by what the file has, not by what it says. */
 static void looking_costs_no_disk_space(void **state)
 {
-	const uint64_t size = 1024 * MIB, streams = QALLOC_STREAMS_MAX;
-	struct qalloc_options options = dynamic_options(QALLOC_CREATE, size, streams);
+	const uint64_t streams = QALLOC_STREAMS_MAX;
+	void *map = open_new(0, 1024 * MIB, streams);
 
 	(void)state;
-	path = scratch("sparse");
-	void *map = qalloc_openmap(path, &options);
-
-	assert_opened(map);
-	geo = geometry_of(map);
 	assert_int_equal(qalloc_closemap(map), 0);
 	for (uint64_t i = 0; i < streams; i++) {
 		uint64_t block = geo.data_off + i * (geo.spans / streams) * geo.span_bytes;
@@ -234,7 +223,7 @@ static void intents_of_any_bytes_free_nothing_they_do_not_name(void **state)
 	void *map = open_with(0);
 	void **cell = qalloc_calloc(map, 1, 8);
 	char *block = qalloc_malloc(map, 100), *run = qalloc_malloc(map, 100000);
-	uint64_t stream = stream_of(block);
+	uint64_t stream = stream_of(path, &geo, offset(block));
 	const struct {
 		uint64_t stream, block, cell;
 	} torn[] = {
@@ -286,8 +275,8 @@ static void a_run_is_kept_iff_its_cell_refers_to_it(void **state)
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		char *run = qalloc_malloc_to(map, 100000, cell);
-		uint64_t first = (offset(run) - geo.data_off) / geo.span_bytes;
-		uint64_t count = span_word(first) >> 32;
+		uint64_t first = span_of(&geo, offset(run));
+		uint64_t count = span_word(path, &geo, first) >> 32;
 
 		fill(run, 100000, 4);
 		leave_in_pool(ops[i], first, count, offset(cell));
@@ -313,10 +302,10 @@ static void a_run_without_a_cell_is_kept(void **state)
 {
 	void *map = open_with(0);
 	char *run = qalloc_malloc(map, 100000);
-	uint64_t first = (offset(run) - geo.data_off) / geo.span_bytes;
+	uint64_t first = span_of(&geo, offset(run));
 
 	(void)state;
-	leave_in_pool(INTENT_RUN_TAKE, first, span_word(first) >> 32, 0);
+	leave_in_pool(INTENT_RUN_TAKE, first, span_word(path, &geo, first) >> 32, 0);
 	assert_int_equal(qalloc_recover(map), 0);
 	assert_true(is_live(map, run));
 }
@@ -327,21 +316,14 @@ static void a_run_without_a_cell_is_kept(void **state)
  */
 static void a_hole_in_the_words_does_not_stop_the_repair(void **state)
 {
-	const uint64_t size = 256 * MIB, words_of_granule = GRANULE / 8;
-	struct qalloc_options options = dynamic_options(QALLOC_CREATE, size, 1024);
-
-	(void)state;
-	path = scratch("large");
-	void *map = qalloc_openmap(path, &options);
-
-	assert_opened(map);
-	geo = geometry_of(map);
-	base = info_of(map).base;
+	const uint64_t words_of_granule = GRANULE / 8;
+	void *map = open_new(0, 256 * MIB, 1024);
 	uint64_t count = 4 * words_of_granule, free_bytes = info_of(map).free_bytes;
 	char *run = qalloc_malloc(map, count * geo.span_bytes);
 
+	(void)state;
 	assert_non_null(run);
-	uint64_t first = (offset(run) - geo.data_off) / geo.span_bytes;
+	uint64_t first = span_of(&geo, offset(run));
 	uint64_t hole = (geo.words_off / GRANULE + 2) * GRANULE;
 
 	assert_int_equal(qalloc_closemap(map), 0);
@@ -420,7 +402,6 @@ static void records_of_any_bytes_free_nothing_they_do_not_name(void **state)
 	}
 }
 
-/* Whoever needs a record finds those of the dead; those of the living stay theirs. */
 struct freer {
 	void *map;
 	const void *known;
@@ -469,6 +450,7 @@ static void a_walk_does_not_show_the_block_of_a_record(void **state)
 	assert_whole(map);
 }
 
+/* Whoever needs a record finds those of the dead; those of the living stay theirs. */
 static void records_of_the_dead_serve_again(void **state)
 {
 	void *map = open_with(0);

@@ -104,7 +104,7 @@ static void work_that_the_dead_began_in_the_pool_is_undone(void **state)
 	/* A neighbour on the left, which must survive all of it. */
 	char *neighbour = qalloc_malloc(map, 3 * g.span_bytes);
 	assert_non_null(neighbour);
-	uint64_t first = (qalloc_offset(map, neighbour) - g.data_off) / g.span_bytes + 3;
+	uint64_t first = span_of(&g, qalloc_offset(map, neighbour)) + 3;
 	fill(neighbour, 3 * g.span_bytes, 1);
 	for (uint64_t op = INTENT_RUN_TAKE; op <= INTENT_RUN_FREE; op++) {
 		for (uint64_t tails = 0; tails < LENGTH; tails++) {
