@@ -23,25 +23,19 @@
 #include <unistd.h>
 
 #include "../support.h"
+#include "shape.h"
 #include "torture.h"
 
 #define BLOCKS_MAX 60000u
 #define PAGE 4096u
 
-struct shape {
-	const char *name;
-	uint64_t kind;
-	off_t filesize;
-	size_t itemsize, streams;
-};
-
 static const struct shape shapes[] = {
-	{"dynamic, 256 KiB", QALLOC_DYNAMIC, 256 << 10, 0, 3},
-	{"dynamic, 64 MiB", QALLOC_DYNAMIC, 64 << 20, 0, 40},
-	{"dynamic, 16 GiB", QALLOC_DYNAMIC, (off_t)16 << 30, 0, 4},
-	{"static, 16 GiB of 64 bytes", QALLOC_STATIC, (off_t)16 << 30, 64, 4},
-	{"static, 16 GiB of 100 KiB", QALLOC_STATIC, (off_t)16 << 30, 100 << 10, 4},
-	{"zeroed on free, 1 MiB", QALLOC_DYNAMIC | QALLOC_ZERO_ON_FREE << 8, 1 << 20, 0, 2},
+	{"dynamic, 256 KiB", QALLOC_DYNAMIC, 256 << 10, 0, 3, 0},
+	{"dynamic, 64 MiB", QALLOC_DYNAMIC, 64 << 20, 0, 40, 0},
+	{"dynamic, 16 GiB", QALLOC_DYNAMIC, (off_t)16 << 30, 0, 4, 0},
+	{"static, 16 GiB of 64 bytes", QALLOC_STATIC, (off_t)16 << 30, 64, 4, 0},
+	{"static, 16 GiB of 100 KiB", QALLOC_STATIC, (off_t)16 << 30, 100 << 10, 4, 0},
+	{"zeroed on free, 1 MiB", QALLOC_DYNAMIC, 1 << 20, 0, 2, QALLOC_ZERO_ON_FREE},
 };
 
 static const size_t sizes[] = {48, 700, 2000, 5000, 16, 65536, 300};
@@ -95,18 +89,6 @@ static bool fill_disk(unsigned pages)
 	return enough;
 }
 
-static void *open_map(const char *path)
-{
-	const struct shape *s = shape;
-	struct qalloc_options o = {.size = sizeof(o), .flags = QALLOC_CREATE | (s->kind >> 8)};
-
-	o.kind = s->kind & 3;
-	o.filesize = s->filesize;
-	o.itemsize = s->itemsize;
-	o.streams = s->streams;
-	return qalloc_openmap(path, &o);
-}
-
 /* malloc, whose time is bounded on a full disk, too. */
 static void *timed_malloc(void *map, size_t size)
 {
@@ -144,12 +126,10 @@ static bool is_full(const char *what, bool map_may_be_full)
 /* Allocates and writes until NULL, of all sizes in turn. */
 static bool take_all(void *map)
 {
-	const struct shape *s = shape;
 	unsigned failed = 0;
 
 	for (unsigned i = 0; failed < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		size_t size = s->itemsize != 0 ? s->itemsize
-					       : sizes[i % (sizeof(sizes) / sizeof(sizes[0]))];
+		size_t size = shape_size(shape, sizes[i % (sizeof(sizes) / sizeof(sizes[0]))]);
 
 		if (block_count == BLOCKS_MAX) {
 			return true;
@@ -186,8 +166,6 @@ static bool all_are_intact(void)
 /* All that needs no new space, or says ENOSPC. */
 static bool use_while_full(void *map)
 {
-	char text[200] = "";
-
 	if (qalloc_setroot(map, "root", block_count > 0 ? blocks[0].at : NULL) != 0) {
 		finding("setroot on a full disk: %s", qalloc_errmsg());
 		return false;
@@ -206,7 +184,7 @@ static bool use_while_full(void *map)
 		blocks[i] = blocks[--block_count];
 	}
 	if (qalloc_check(map, NULL, NULL) != 0) {
-		finding("check on a full disk: %s %s", text, qalloc_errmsg());
+		finding("check on a full disk: %s", qalloc_errmsg());
 		return false;
 	}
 	if (qalloc_checkpoint() != 0) {
@@ -220,7 +198,7 @@ static bool use_while_full(void *map)
 static int load_again(const char *path)
 {
 	void *map = qalloc_loadmap(path);
-	size_t size = shape->itemsize != 0 ? shape->itemsize : 300;
+	size_t size = shape_size(shape, 300);
 
 	alarm(60);
 	if (map == NULL) {
@@ -292,7 +270,7 @@ static void give_back(void *map)
 		finding("%llu bytes were freed and trimmed, and %llu pages are free",
 			(unsigned long long)bytes, (unsigned long long)after);
 	}
-	size_t size = shape->itemsize != 0 ? shape->itemsize : 300;
+	size_t size = shape_size(shape, 300);
 
 	/* A span, and the tables that go with it. */
 	if (timed_malloc(map, size) == NULL && is_full("malloc after a trim", true) &&
@@ -308,14 +286,14 @@ static void give_back(void *map)
 static int one_case(const char *path)
 {
 	alarm(100);
-	void *map = open_map(path);
+	void *map = shape_open(shape, path, NULL);
 
 	if (map == NULL) {
 		if (!is_full("creation", false)) {
 			return 0;
 		}
 		(void)unlink(file_of("ballast"));
-		map = open_map(path);
+		map = shape_open(shape, path, NULL);
 		if (map == NULL) {
 			finding("creation when there is space again: %s", qalloc_errmsg());
 			return 0;
@@ -383,19 +361,19 @@ static int churn(const char *path)
 {
 	uint64_t end = now_usec() + (campaign_long() ? 20000000 : 1000000);
 	uint64_t state = 88172645463325252u;
-	void *map = open_map(path);
+	void *map = shape_open(shape, path, NULL);
 
 	while (map == NULL && now_usec() < end) {
 		if (!is_full("creation while space comes and goes", false)) {
 			return 0;
 		}
-		map = open_map(path);
+		map = shape_open(shape, path, NULL);
 	}
 	while (map != NULL && now_usec() < end) {
 		uint64_t chance = next_random(&state);
 
 		if (chance % 7 != 0 && block_count < 3000) {
-			size_t size = shape->itemsize != 0 ? shape->itemsize : chance / 7 % 9000;
+			size_t size = shape_size(shape, chance / 7 % 9000);
 			char *at = timed_malloc(map, size);
 
 			if (at == NULL) {

@@ -22,19 +22,12 @@
 #include "../../src/geo.h"
 #include "../../src/span.h"
 #include "../support.h"
+#include "shape.h"
 #include "torture.h"
 
 #define HELD_MAX 64u
 #define BOUND_USEC 4000000u
 #define GUARD_BELOW ((size_t)1 << 30)
-
-struct shape {
-	const char *name;
-	uint64_t kind;
-	off_t filesize;
-	size_t itemsize, streams;
-	uint64_t flags;
-};
 
 static const struct shape shapes[] = {
 	{"dynamic, 256 KiB", QALLOC_DYNAMIC, 256 << 10, 0, 3, 0},
@@ -57,14 +50,7 @@ static struct geo geo;
 
 static void *open_map(void)
 {
-	struct qalloc_options o = {.size = sizeof(o), .flags = QALLOC_CREATE | shape->flags};
-
-	o.kind = shape->kind;
-	o.filesize = shape->filesize;
-	o.itemsize = shape->itemsize;
-	o.streams = shape->streams;
-	o.addr = MAP_BASE;
-	return qalloc_openmap(path, &o);
+	return shape_open(shape, path, MAP_BASE);
 }
 
 static void geometry(void)
@@ -248,7 +234,7 @@ static void call_block(uint64_t chance)
 {
 	char **place = &held[chance % HELD_MAX];
 	static const size_t sizes[] = {1, 24, 100, 700, 2000, 5000, 40000, 300000};
-	size_t size = shape->itemsize != 0 ? shape->itemsize : sizes[chance >> 8 & 7];
+	size_t size = shape_size(shape, sizes[chance >> 8 & 7]);
 	uint64_t start = now_usec();
 
 	if (*place != NULL && (chance >> 16 & 3) != 0) {
@@ -289,7 +275,7 @@ static int reach_none(void *block, size_t size, struct qalloc_marks *marks, void
 /* Whatever the cell has by now. */
 static void call_publishing(uint64_t chance)
 {
-	size_t size = shape->itemsize != 0 ? shape->itemsize : chance >> 8 & 0xFFFF;
+	size_t size = shape_size(shape, chance >> 8 & 0xFFFF);
 	uint64_t start = now_usec();
 	void *block = NULL;
 
