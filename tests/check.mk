@@ -44,7 +44,8 @@ build/$(1)/libsupport.a: $$(patsubst %,build/$(1)/tests/%.o,support processes wa
 	@$(AR) rcs $$@ $$^
 $$(TESTS:%=build/$(1)/%): build/$(1)/%: build/$(1)/tests/%.o build/$(1)/libsupport.a \
 		build/$(1)/libqalloc.a
-	$$(Q)$(2) -pthread -o $$@ $$^ -lcmocka
+	$$(Q)$(2) -pthread -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) -lcmocka
+build/$(1)/storm: build/$(1)/tests/storm_reckon.o
 build/check/$(1)/%.log: build/$(1)/%
 	$$(call run,$$<)
 endef

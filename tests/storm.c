@@ -6,7 +6,7 @@
  *   storm [--seconds S] [--processes P] [--threads T] [--kills] [--static] [--streams N]
  *         [--bytes N] [--dir DIR]
  *
- * How it knows: each thread notes its blocks in a table in memory that outlives it.
+ * How it knows: each thread notes its blocks in a table in memory that outlives it, see storm.h.
  *  - A record says what it is about to do before it does it, and OWNED after; so of a killed
  *    thread at most one record is not OWNED, and whoever takes its table over drops that one.
  *  - A block is filled with a pattern that no other block ever has, and read before it
@@ -25,43 +25,12 @@
 #include <unistd.h>
 
 #include "../src/format.h"
+#include "storm.h"
 #include "support.h"
 #include "watch.h"
 
-#define PROCESSES_MAX 32
-#define THREADS_MAX 32
-#define TABLES_MAX (PROCESSES_MAX * THREADS_MAX)
-#define RECORDS 256u
-#define MAILS 64u
 /* Documented: about a second.  What is more than the machine adds is a call that waits longer. */
 #define LONGEST_MSEC 2000u
-
-enum { EMPTY, OWNED, ALLOCATING, FREEING, RESIZING, SENDING, RECEIVING };
-/* A mail slot that somebody is at has, above the lowest byte, the number of the table. */
-enum { MAIL_EMPTY, MAIL_FULL, MAIL_WRITING, MAIL_READING };
-
-struct record {
-	_Atomic size_t state;
-	size_t offset, size, serial;
-};
-
-struct table {
-	struct record records[RECORDS];
-	_Atomic uint64_t serials; /* patterns handed out */
-	_Atomic uint64_t steps, refused;
-};
-
-struct book {
-	_Atomic uint64_t stop; /* all of them, or ... */
-	_Atomic uint64_t leave[PROCESSES_MAX];
-	_Atomic uint64_t in_flight; /* records that killed threads left unfinished */
-	_Atomic uint64_t resizing;  /* of these, in qalloc_realloc(): it has two blocks in flight */
-	_Atomic uint64_t longest;   /* milliseconds that one call took */
-	_Atomic uint64_t waits;     /* calls that took more than half a second */
-	_Atomic uint64_t stops[PROCESSES_MAX]; /* odd: it is stopped, or will be at once */
-	struct record mail[MAILS];
-	struct table tables[TABLES_MAX];
-};
 
 static struct {
 	size_t seconds, processes, threads, streams, bytes;
@@ -80,7 +49,7 @@ struct worker {
 	uint64_t stops; /* of the process, when the call began */
 };
 
-static _Noreturn void fail(const char *what, const struct record *r)
+_Noreturn void fail(const char *what, const struct record *r)
 {
 	static const struct record none;
 	r = r == NULL ? &none : r;
@@ -106,7 +75,7 @@ static void timed_end(const struct worker *w)
 	}
 }
 
-static void expect_intact(const struct record *r)
+void expect_intact(const struct record *r)
 {
 	const void *block = qalloc_address(map, r->offset);
 	if (block == NULL || !is_filled(block, r->size, r->serial))
@@ -405,87 +374,7 @@ static void rage(struct tally *tally)
 		tally->failures += wait_bounded(pids[i]) != 0;
 }
 
-/* ---- The reckoning ------------------------------------------------------------------ */
-
-struct reckoning {
-	const struct record **owned; /* by offset */
-	size_t count, next, missing, lost;
-};
-
-static int by_offset(const void *a, const void *b)
-{
-	uint64_t x = (*(const struct record *const *)a)->offset;
-	uint64_t y = (*(const struct record *const *)b)->offset;
-	return (x > y) - (x < y);
-}
-
-/* Live blocks come in the order of their addresses, like the records. */
-static int compare(void *block, size_t size, void *arg)
-{
-	struct reckoning *all = arg;
-	uint64_t offset = qalloc_offset(map, block);
-	while (all->next < all->count && all->owned[all->next]->offset < offset) {
-		all->lost++;
-		all->next++;
-	}
-	if (all->next == all->count || all->owned[all->next]->offset != offset) {
-		all->missing++;
-		return 0;
-	}
-	const struct record *r = all->owned[all->next++];
-	expect_intact(r);
-	if (r->size > size)
-		fail("a block is shorter than it was", r);
-	return 0;
-}
-
-static void collect(struct reckoning *all, const struct record *r, size_t count, uint64_t state)
-{
-	for (; count > 0; count--, r++) {
-		if (r->state == state)
-			all->owned[all->count++] = r;
-	}
-}
-
-static int free_block(void *block, size_t size, void *arg)
-{
-	(void)size;
-	(void)arg;
-	return qalloc_tryfree(block, map);
-}
-
-static void reckon(struct reckoning *all)
-{
-	map = qalloc_loadmap(path);
-	if (map == NULL || qalloc_check(map, print_finding, NULL) != 0)
-		fail("the map is not whole", NULL);
-	all->owned = calloc(MAILS + TABLES_MAX * RECORDS, sizeof(all->owned[0]));
-	if (all->owned == NULL)
-		fail("calloc", NULL);
-	collect(all, book->mail, MAILS, MAIL_FULL);
-	for (size_t t = 0; t < TABLES_MAX; t++)
-		collect(all, book->tables[t].records, RECORDS, OWNED);
-	qsort(all->owned, all->count, sizeof(all->owned[0]), by_offset);
-	for (size_t i = 1; i < all->count; i++) {
-		if (all->owned[i]->offset == all->owned[i - 1]->offset)
-			fail("two records own one block", all->owned[i]);
-	}
-	if (qalloc_walk(map, compare, all) != 0)
-		fail("walking", NULL);
-	all->lost += all->count - all->next;
-	free(all->owned);
-	/* Emptied, the map is as large as a new one. */
-	if (qalloc_walk(map, free_block, NULL) != 0 || count_live(map) != 0 ||
-	    qalloc_check(map, print_finding, NULL) != 0)
-		fail("the map cannot be emptied", NULL);
-	struct qalloc_info info = info_of(map);
-	if (!how.fixed && qalloc_malloc(map, info.data_bytes) == NULL)
-		fail("the emptied map has not all its room", NULL);
-	for (uint64_t i = 0; i < info.blocks_max; i++) {
-		if (qalloc_statmalloc(map) == NULL)
-			fail("the emptied map has not all its items", NULL);
-	}
-}
+/* ---- Options ------------------------------------------------------------------------- */
 
 static void read_options(int argc, char **argv)
 {
@@ -524,8 +413,10 @@ int main(int argc, char **argv)
 		fail("making the map", NULL);
 
 	rage(&tally);
-	if (tally.failures == 0)
-		reckon(&all);
+	if (tally.failures == 0) {
+		map = qalloc_loadmap(path);
+		reckon(&all, book, map, how.fixed);
+	}
 	for (size_t t = 0; t < TABLES_MAX; t++) {
 		steps += book->tables[t].steps;
 		refusals += book->tables[t].refused;
