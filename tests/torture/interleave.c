@@ -15,20 +15,14 @@
  *  - Stepping shows every order of instructions, but not the order in which stores become
  *    visible: proofs/model is about that.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../src/format.h"
-#include "../support.h"
 #include "interleave.h"
 #include "step.h"
 
@@ -41,9 +35,6 @@
 /* What one pair may take. */
 #define SHORT_PAIR_USEC 1000000u
 #define LONG_PAIR_USEC 900000000u
-/* A lock spins 200 times before it asks whether its holder lives. */
-#define LOOKS_ALIVE 12u
-#define LOOKS_DEAD 600u
 
 /* Of all pairs; shared. */
 static struct {
@@ -53,9 +44,6 @@ static struct {
 
 static struct shared *shared;
 static const struct pair *pair;
-static struct world *template;
-static char template_file[400];
-static struct point holder_dies;
 
 /* What each side does alone, and in all that was seen; and what was recorded last. */
 static struct trail solo[2], foot[2], here;
@@ -76,138 +64,11 @@ static struct {
 	uint64_t deadline;
 } run;
 
-/* ---- Victims ------------------------------------------------------------------- */
+/* ---- Schedules --------------------------------------------------------------------- */
 
-static void victim_body(void *arg)
+static const struct act *act_of(unsigned side)
 {
-	struct side *side = arg;
-	const struct act *act = side == &shared->holder     ? pair->holder
-				: side == &shared->sides[0] ? &pair->a
-							    : &pair->b;
-	struct world *w = &shared->w;
-	void *map = (act->flags & ACT_OPENS) != 0 ? NULL : world_open(w, w->path);
-
-	alarm(300);
-	if (map == NULL && (act->flags & ACT_OPENS) == 0) {
-		broken("a victim cannot open the map");
-	}
-	act->prepare(w, map);
-	side->inside = 1;
-	step_begin();
-	side->won = act->call(w, map);
-	side->error = side->won ? QALLOC_OK : qalloc_error();
-	side->inside = 0;
-	side->done = 1;
-	/* Who has opened the map stays, so that it is not the other who closes it last. */
-	while ((pair->rules & RULE_DIRTY) != 0 && side == &shared->sides[1] &&
-	       !shared->sides[0].done) {
-		usleep(100);
-	}
-}
-
-struct set {
-	pid_t neighbour, victim[2];
-};
-
-static pid_t start_idle(void)
-{
-	int ready[2];
-	char byte = 0;
-
-	fflush(stdout);
-	if (pipe2(ready, O_CLOEXEC) != 0) {
-		broken("pipe");
-	}
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		alarm(300);
-		if (world_open(&shared->w, shared->w.path) == NULL) {
-			_exit(1);
-		}
-		if (write(ready[1], &byte, 1) == 1) {
-			pause();
-		}
-		_exit(0);
-	}
-	close(ready[1]);
-	if (read(ready[0], &byte, 1) != 1) {
-		broken("the neighbour");
-	}
-	close(ready[0]);
-	return pid;
-}
-
-static pid_t start_victim(struct side *side)
-{
-	pid_t pid = step_start(victim_body, side);
-
-	if (pid < 0) {
-		broken("a victim cannot begin");
-	}
-	return pid;
-}
-
-static void begin_world(void)
-{
-	char path[sizeof(shared->w.path)];
-
-	snprintf(path, sizeof(path), "%s", scratch_path("map"));
-	memset(shared->sides, 0, sizeof(shared->sides));
-	memset(&shared->holder, 0, sizeof(shared->holder));
-	shared->w = *template;
-	memcpy(shared->w.path, path, sizeof(path));
-	(void)unlink(path);
-	if (access(template_file, F_OK) == 0) {
-		copy_file(template_file, path);
-	}
-}
-
-static void record(pid_t victim, const struct side *side, struct trail *t)
-{
-	bool dead = pair->doctor != NULL || pair->holder != NULL;
-
-	trail_record(victim, &side->inside, shared->w.path, dead ? LOOKS_DEAD : LOOKS_ALIVE, t);
-}
-
-static struct set begin(void)
-{
-	struct set s = {.neighbour = 0};
-	pid_t holder = 0;
-
-	begin_world();
-	if (pair->holder != NULL) {
-		holder = start_victim(&shared->holder);
-		if (!trail_run_to(holder, &holder_dies)) {
-			broken("the holder does not come to where it shall die");
-		}
-	}
-	if ((pair->rules & RULE_NEIGHBOUR) != 0) {
-		s.neighbour = start_idle();
-	}
-	for (unsigned i = 0; i < 2; i++) {
-		s.victim[i] = start_victim(&shared->sides[i]);
-	}
-	if (holder != 0) {
-		step_kill(holder);
-	}
-	if (pair->doctor != NULL) {
-		/* After they have attached: who opens a map settles what the dead left. */
-		pair->doctor(shared->w.path);
-	}
-	return s;
-}
-
-static void end(struct set *s)
-{
-	for (unsigned i = 0; i < 2; i++) {
-		if (s->victim[i] > 0) {
-			step_kill(s->victim[i]);
-		}
-	}
-	if (s->neighbour > 0) {
-		step_kill(s->neighbour);
-	}
+	return side == 0 ? &pair->a : &pair->b;
 }
 
 static bool wait_for(pid_t *victim, uint64_t usec)
@@ -233,15 +94,8 @@ static bool wait_for(pid_t *victim, uint64_t usec)
 	return true;
 }
 
-/* ---- Schedules --------------------------------------------------------------------- */
-
-static const struct act *act_of(unsigned side)
-{
-	return side == 0 ? &pair->a : &pair->b;
-}
-
 /* Both stand still somewhere: the first to its end unless it waits, then the other, then it. */
-static void finish(struct set *s, const char *who)
+static void finish(struct victims *s, const char *who)
 {
 	pid_t *first = &s->victim[run.first], *other = &s->victim[1 - run.first];
 
@@ -256,13 +110,13 @@ static void finish(struct set *s, const char *who)
 	if (!wait_for(other, END_USEC) || (!ended && !wait_for(first, END_USEC))) {
 		finding("%s: it does not end", who);
 	}
-	end(s);
+	victims_end(s);
 	judge(pair, shared, who);
 	run.schedules++;
 	campaign_case();
 }
 
-static void go_to(struct set *s, unsigned side, const struct point *p)
+static void go_to(struct victims *s, unsigned side, const struct point *p)
 {
 	if (!trail_run_to(s->victim[side], p)) {
 		s->victim[side] = 0;
@@ -280,11 +134,11 @@ static const char *name_of(unsigned a, unsigned b)
 }
 
 /* Also for a victim that is gone: then it did nothing. */
-static void record_further(const struct set *s, unsigned side)
+static void record_further(const struct victims *s, unsigned side)
 {
 	memset(&here, 0, sizeof(here));
 	if (s->victim[side] != 0) {
-		record(s->victim[side], &shared->sides[side], &here);
+		victims_record(s, side, &here);
 		trail_merge(&foot[side], &here);
 	}
 }
@@ -292,7 +146,7 @@ static void record_further(const struct set *s, unsigned side)
 /* The first stands at its point; the other goes on alone, and then the first. */
 static void explore(unsigned a, const struct point *p)
 {
-	struct set s = begin();
+	struct victims s = victims_begin();
 	struct branch *b = &branches[run.first][a];
 
 	go_to(&s, run.first, p);
@@ -310,7 +164,7 @@ static void explore(unsigned a, const struct point *p)
 
 static void schedule(unsigned a, const struct point *pa, unsigned b, const struct point *pb)
 {
-	struct set s = begin();
+	struct victims s = victims_begin();
 
 	go_to(&s, run.first, pa);
 	go_to(&s, 1 - run.first, pb);
@@ -465,44 +319,16 @@ static void forget_branches(void)
 
 /* ---- Pairs --------------------------------------------------------------------------- */
 
-/* Where the holder is killed: the point behind the one that its pair names. */
-static void record_holder(void)
-{
-	struct trail *t = &here;
-
-	begin_world();
-	pid_t holder = start_victim(&shared->holder);
-
-	record(holder, &shared->holder, t);
-	step_kill(holder);
-	for (unsigned i = 0, more = UINT32_MAX; i + 1 < t->count; i++) {
-		const struct point *p = &t->point[i];
-		bool named = p->what == pair->killed_after &&
-			     (p->changes || (p->what & POINT_CALL) != 0);
-
-		if (more == UINT32_MAX && named) {
-			more = pair->changes_more;
-		} else if (more != UINT32_MAX && p->changes) {
-			more--;
-		}
-		if (more == 0) {
-			holder_dies = t->point[i + 1];
-			return;
-		}
-	}
-	broken("the holder never does what it is killed after");
-}
-
 /* Each side alone, and after the other. */
 static void record_both(void)
 {
 	for (unsigned first = 0; first < 2; first++) {
 		unsigned second = 1 - first;
-		struct set s = begin();
+		struct victims s = victims_begin();
 
-		record(s.victim[first], &shared->sides[first], &solo[first]);
-		record(s.victim[second], &shared->sides[second], &here);
-		end(&s);
+		victims_record(&s, first, &solo[first]);
+		victims_record(&s, second, &here);
+		victims_end(&s);
 		trail_merge(&foot[first], &solo[first]);
 		trail_merge(&foot[second], &here);
 	}
@@ -515,11 +341,7 @@ static void campaign_pair(unsigned number, uint64_t usec)
 	memset(&run, 0, sizeof(run));
 	judge_begin();
 	memset(foot, 0, sizeof(foot));
-	snprintf(template_file, sizeof(template_file), "%s", scratch_path("template"));
-	world_build(template, pair->base, template_file);
-	if (pair->holder != NULL) {
-		record_holder();
-	}
+	victims_prepare(pair, shared);
 	record_both();
 	run.deadline = now_usec() + usec;
 	bool all = run_all();
@@ -557,7 +379,6 @@ static void body(unsigned n)
 	}
 	if (shared == NULL) {
 		shared = shared_memory(sizeof(*shared));
-		template = shared_memory(sizeof(*template));
 	}
 	pair = &pairs[i];
 	if (!campaign_long() && now_usec() - totals->start > SHORT_USEC) {

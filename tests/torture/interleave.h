@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pairs of calls that are run against each other.
+ * The pairs of calls that are run against each other, their victims, and the judge.
  */
 #ifndef QALLOC_TORTURE_INTERLEAVE_H
 #define QALLOC_TORTURE_INTERLEAVE_H
@@ -63,6 +63,26 @@ struct shared {
 	struct side sides[2], holder;
 	uint64_t dirty, live;
 };
+
+/* ---- interleave_victims.c ----------------------------------------------------- */
+
+/* The two, stopped somewhere, and the neighbour; 0: it is gone. */
+struct victims {
+	pid_t neighbour, victim[2];
+};
+
+/* This pair from now on.  Finds out where its holder dies. */
+void victims_prepare(const struct pair *pair, struct shared *shared);
+
+/* All that the pair wants has happened, and its two calls begin. */
+struct victims victims_begin(void);
+
+/* Runs one of them alone from where it stands, until its call is over or it waits. */
+void victims_record(const struct victims *s, unsigned side, struct trail *t);
+
+void victims_end(struct victims *s);
+
+/* ---- interleave_judge.c ------------------------------------------------------- */
 
 /* Forgets what it has seen: another pair comes. */
 void judge_begin(void);
