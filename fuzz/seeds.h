@@ -49,6 +49,7 @@ void state_seeds(void);
 /* ---- seeds_sweeps.c ------------------------------------------------------ */
 
 void write_faults(const struct seed *image, const char *name);
+void write_open_faults(const struct seed *image);
 void write_stores(const struct seed *image, const char *name, unsigned first, unsigned end);
 void write_settled(const struct seed *image, const char *name);
 void dead_seeds(void);

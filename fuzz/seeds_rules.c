@@ -396,27 +396,6 @@ static void many_findings(struct seed s)
 	write_map(&s, "check-many-findings");
 }
 
-/* Each system call of opening fails once, or tells of another file than it should. */
-static void fault_seeds(struct seed whole)
-{
-	static const uint8_t options[] = {0,           OPEN_PATH,   OPEN_READONLY,
-					  OPEN_VERIFY, OPEN_CREATE, OPEN_CREATE | OPEN_EXPECT};
-	char name[64];
-
-	/* The program's length chooses the number. */
-	for (unsigned i = 0; i < 6 * 30; i++) {
-		struct seed s = whole;
-
-		if (options[i / 30] == OPEN_CREATE)
-			s = begin(CONTROL_HOLES, OPEN_CREATE, 0);
-		s.bytes[0] |= (uint8_t)((1 + i % 30 % 15) << 4 | (i % 30 < 15 ? 0 : CONTROL_LATE));
-		s.bytes[1] |= options[i / 30];
-		program(&s, "\xA2\x00\x20\x01\xA0\xA4\xA2", i % 8);
-		snprintf(name, sizeof(name), "fault-%u-%u", i / 30, i % 30);
-		write_seed(&s, "loadmap", name);
-	}
-}
-
 /* All records in use: by a living thread, or by dead ones. */
 static void record_seeds(struct seed whole)
 {
@@ -498,5 +477,5 @@ void state_seeds(void)
 	sweep_seeds(whole, false);
 	sweep_seeds(whole_map(QALLOC_ZERO_ON_FREE), true);
 	many_findings(whole);
-	fault_seeds(whole);
+	write_open_faults(&whole);
 }

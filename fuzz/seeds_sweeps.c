@@ -146,6 +146,27 @@ void write_faults(const struct seed *image, const char *name)
 	}
 }
 
+/* Each system call of opening fails once, or tells of another file than it should. */
+void write_open_faults(const struct seed *image)
+{
+	static const uint8_t options[] = {0,           OPEN_PATH,   OPEN_READONLY,
+					  OPEN_VERIFY, OPEN_CREATE, OPEN_CREATE | OPEN_EXPECT};
+	char name[64];
+
+	/* The program's length chooses the number. */
+	for (unsigned i = 0; i < 6 * 30; i++) {
+		struct seed s = *image;
+
+		if (options[i / 30] == OPEN_CREATE)
+			s = begin(CONTROL_HOLES, OPEN_CREATE, 0);
+		s.bytes[0] |= (uint8_t)((1 + i % 30 % 15) << 4 | (i % 30 < 15 ? 0 : CONTROL_LATE));
+		s.bytes[1] |= options[i / 30];
+		program(&s, "\xA2\x00\x20\x01\xA0\xA4\xA2", i % 8);
+		snprintf(name, sizeof(name), "fault-%u-%u", i / 30, i % 30);
+		write_seed(&s, "loadmap", name);
+	}
+}
+
 /* Each of the operations [first, end) with each store. */
 void write_stores(const struct seed *image, const char *name, unsigned first, unsigned end)
 {
