@@ -33,6 +33,8 @@ static const struct field broken[] = {
 	 CONTROL_REPAIR | CONTROL_SIZES},
 	{"sizes-items-wrap", HDR_CREATED, 8, (UINT64_C(1) << 61) + 1, true,
 	 CONTROL_REPAIR | CONTROL_SIZES},
+	{"sizes-at-limit", HDR_CREATED, 8, QALLOC_FILESIZE_MAX, false,
+	 CONTROL_REPAIR | CONTROL_SIZES},
 	{"sizes-over-limit", HDR_CREATED, 8, UINT64_MAX, false, CONTROL_REPAIR | CONTROL_SIZES},
 	{"read-short", HDR_CREATED, 8, 1, false, CONTROL_REPAIR | CONTROL_NO_SPACE},
 	{"checksum", HDR_CRC, 4, 0, false, 0},

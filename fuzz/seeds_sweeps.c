@@ -238,8 +238,9 @@ static const struct left left[] = {
 };
 
 static const struct bytes settling[] = {
-	{4, {0xD3, 1, 0, 0}}, {3, {0x00, 0x02, 6}},    {2, {0x40, 1}},       {3, {0x00, 0xA5, 8}},
-	{1, {0xA2}},          {4, {0xD1, 1, 2, 0x02}}, {4, {0xD3, 0, 1, 0}}, {1, {0xC0}}};
+	{4, {0xD3, 1, 0, 0}}, {3, {0x00, 0x02, 6}}, {2, {0x40, 1}},
+	{3, {0x00, 0xA5, 8}}, {1, {0xA2}},          {4, {0xD1, 1, 2, 0x02}},
+	{4, {0xD3, 0, 1, 0}}, {1, {0xC0}},          {1, {0xA0}}};
 #define SETTLING (sizeof(settling) / sizeof(settling[0]))
 
 /* The dead left something; whoever comes first settles it, and something happens meanwhile. */
