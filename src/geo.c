@@ -213,8 +213,8 @@ static uint64_t doubles_at(uint64_t value, uint64_t unit, uint32_t low, uint32_t
 	/*@ ghost product_grows(units + 1, 2 * power, unit); */
 	/*@ assert above: value < 2 * power * unit; */
 	uint64_t twice = power * 2;
-	/*@ assert low: \forall integer x; value <= x ==> units <= x / unit; */
-	/*@ ghost quotients_below(twice, unit); */
+	/*@ ghost quotients_between(value, twice, unit); */
+	/*@ assert between: \forall integer x; value <= x < twice * unit ==> units <= x / unit < twice; */
 	return twice * unit;
 }
 
