@@ -69,6 +69,7 @@ uint64_t geo_static_size(uint64_t item_size, uint64_t items, uint64_t streams)
 		return 0;
 	uint64_t stride = geo_round_up(item_size, ITEM_ALIGN);
 	uint64_t items_max = QALLOC_FILESIZE_MAX / stride;
+	/*@ assert below: items_max * stride <= QALLOC_FILESIZE_MAX; */
 	/*@ ghost if (items_max < items) product_grows(items_max + 1, items, stride); */
 	/*@ ghost if (items <= items_max) product_grows(items, items_max, stride); */
 	if (items > items_max)
@@ -76,7 +77,9 @@ uint64_t geo_static_size(uint64_t item_size, uint64_t items, uint64_t streams)
 	p.streams = (uint32_t)streams;
 	uint64_t bytes = items * stride;
 	/*@ assert bytes: bytes == items * up(item_size, 8); */
-	/*@ assert whole: bytes == up(bytes, stride); */
+	/*@ ghost product_grows(1, items, stride); */
+	/*@ assert range: 1 <= bytes <= QALLOC_FILESIZE_MAX; */
+	/*@ ghost product_is_whole(bytes, items, stride); */
 	/*@ loop invariant range: 0 <= high <= QALLOC_FILESIZE_MAX && p.item_size == item_size;
 	    loop invariant others: high < QALLOC_FILESIZE_MAX ==> others_below(high + 1, p.streams);
 	    loop invariant room: more == 0 ==> no_room(1, high, item_size, p.streams, bytes);
