@@ -114,7 +114,11 @@ static void other_map(struct map *m, int fd)
 		uint64_t later;
 	} longer = {.options = same};
 	const bool guarded = m->guarded;
+	struct os_file now;
 
+	/* It was told of another file when it opened this one, and does not know it again. */
+	if (os_identify(fd, &now) != 0 || !same_identity(&now, &m->file))
+		return;
 	o[0].kind = QALLOC_STATIC + QALLOC_DYNAMIC - p->kind;
 	o[1].filesize++;
 	o[2].itemsize++;
