@@ -2,14 +2,14 @@
 #
 # Prepares one file for E-ACSL: a source of the core, or its predicates (*.acsl).
 #
-#  - A predicate or logic function over memory becomes a macro, because E-ACSL 25.0 ignores those
-#    with labels: p{Pre, Here}(x) is written p(x), and p{Pre}(x) is written p_pre(x).  Two states
-#    need bounds that E-ACSL can evaluate in both, so such macros stand in eacsl_*.acsl.
+#  - A predicate becomes a macro, because E-ACSL 25.0 ignores those with labels: p{Pre, Here}(x) is
+#    written p(x), and p{Pre}(x) is written p_pre(x).
+#  - Logic functions, and predicates over the words of a map, become functions of C in `compiled`.
 #  - Ghost code and lemmas go.
 #  - What `ignored` lists for this file goes: "file <tab> function.clause <tab> reason", or the
 #    name of a predicate or of a test.  Each that was found is written to `used`.
 #
-# awk -v file=src/run.c -v ignored=proofs/eacsl.ignored -v used=... -f proofs/eacsl.awk src/run.c
+# awk -v file=src/run.c -v ignored=... -v used=... -v compiled=... -f proofs/executed/prepare.awk src/run.c
 
 BEGIN {
 	RS = "\001"
@@ -112,8 +112,17 @@ function define(name, names, n, body, list, i, new, bound) {
 	return "#define " name "(" list ") (" rename(body, new) ")\n"
 }
 
+# A predicate as a function of C, and how an annotation calls that.
+function predicate(head, name, body) {
+	body = expression(body)
+	if (body ~ /\\/)
+		return ""
+	emit(head, name, body)
+	return call(head, name, " != 0")
+}
+
 # "predicate name{L}(type a, type b) = body" as "#define name(a_, b_) (body)".
-function macro(definition, head, body, name, names, n, i) {
+function macro(definition, head, body, name, names, n, i, called) {
 	head = substr(definition, 1, index(definition, " = ") - 1)
 	body = unlabelled(substr(definition, index(definition, " = ") + 3))
 	name = head
@@ -123,6 +132,18 @@ function macro(definition, head, body, name, names, n, i) {
 		return ""
 	body = guards(name in instead ? instead[name] : body)
 	i = head ~ /\{[A-Z]\}/
+	if (words && head ~ /^predicate/ && head !~ /struct span/) {
+		gsub(/\{[^}]*\}/, "", head)
+		sub(/^predicate /, "", head)
+		called = predicate(head, name, body)
+		if (i) {
+			labelled[name] = 1
+			sub(name, name "_pre", head)
+			called = called predicate(head, name "_pre", earlier(body))
+		}
+		if (head ~ /uint64_t \*words/)
+			return called
+	}
 	sub(/^[^(]*\(/, "", head)
 	sub(/\)$/, "", head)
 	n = split(head, names, /, */)
@@ -136,22 +157,76 @@ function macro(definition, head, body, name, names, n, i) {
 	return head
 }
 
-# A logic function as one of C, for `compiled`, and the way to call it in an annotation.
-function compile(definition, head, name, n, i, names, given, list) {
-	head = substr(definition, 1, index(definition, " = ") - 1)
-	gsub(/\{[^}]*\}/, "", head)
-	sub(/^logic integer /, "", head)
-	name = head
-	sub(/\(.*/, "", name)
-	gsub(/integer /, "int64_t ", head)
-	sub(name, name "_c", head)
+# Where `token` stands in `text`, outside of brackets and before any quantifier; 0: nowhere.
+function outside(text, token, at, depth, c) {
+	for (at = 1; at <= length(text); at++) {
+		c = substr(text, at, 1)
+		depth += c ~ /[([]/ ? 1 : c ~ /[])]/ ? -1 : 0
+		if (depth == 0 && c == "\\")
+			return 0
+		if (depth == 0 && substr(text, at, length(token)) == token)
+			return at
+	}
+	return 0
+}
+
+# A predicate as an expression of C, for the quantifiers ALL and ANY of integer.h.  What has no such form
+# keeps its backslash.
+function expression(text, at, name, all, range, n, i, part) {
+	gsub(/^ +| +$/, "", text)
+	if (match(text, /^\\(forall|exists) integer [a-z]+; /)) {
+		all = text ~ /^\\forall/
+		name = substr(text, 17, RLENGTH - 18)
+		text = substr(text, RLENGTH + 1)
+		at = outside(text, all ? " ==> " : " && ")
+		range = substr(text, 1, at - 1)
+		if (!at || !match(range, " <= " name " < "))
+			return "\\"
+		return (all ? "ALL(" : "ANY(") name ", " substr(range, 1, RSTART - 1) ", " \
+			substr(range, RSTART + RLENGTH) ", " expression(substr(text, at + (all ? 5 : 4))) ")"
+	}
+	if ((at = outside(text, " ? "))) {
+		range = substr(text, at + 3)
+		i = outside(range, " : ")
+		return "(" expression(substr(text, 1, at - 1)) " ? " expression(substr(range, 1, i - 1)) \
+			" : " expression(substr(range, i + 3)) ")"
+	}
+	if ((at = outside(text, " <==> ")))
+		return "(!" expression(substr(text, 1, at - 1)) " == !" expression(substr(text, at + 6)) ")"
+	if ((at = outside(text, " ==> ")))
+		return "(!" expression(substr(text, 1, at - 1)) " || " expression(substr(text, at + 5)) ")"
+	if ((at = outside(text, " || ")) || (at = outside(text, " && ")))
+		return "(" expression(substr(text, 1, at - 1)) substr(text, at, 4) \
+			expression(substr(text, at + 4)) ")"
+	if (text ~ /^!/)
+		return "!" expression(substr(text, 2))
+	if (text ~ /^\(/ && closing(text, 1) == length(text))
+		return "(" expression(substr(text, 2, length(text) - 2)) ")"
+	n = split(text, part, / <=? /)
+	i = length(part[1]) + (text ~ /^[^<]* <= / ? 4 : 3)
+	if (n > 2)
+		return "(" substr(text, 1, i + length(part[2])) " && " expression(substr(text, i + 1)) ")"
+	return "(" text ")"
+}
+
+# A function of C by its head in ACSL and its body in C, for `compiled`: under its name, with numbers of
+# 128 bits, for others that stand there; and with numbers of 64 bits for annotations.
+function emit(head, name, body, list, given) {
 	gsub(/struct span/, "const struct span", head)
-	gsub(/uint8_t/, "const uint8_t", head)
-	print "#define " name " " name "_c\nint64_t " head ";" >compiled
-	list = unlabelled(substr(definition, index(definition, " = ") + 3))
-	print "int64_t " head "\n{\n\treturn " list ";\n}" >compiled
-	if (list !~ / \? /)
-		return ""
+	gsub(/uint[0-9]+_t/, "const &", head)
+	print "static integer " head "\n{\n\treturn " body ";\n}" >compiled
+	list = head
+	sub(/^[^(]*/, "", list)
+	given = list
+	gsub(/(const )?(struct )?[a-z0-9_]+ \*?/, "", given)
+	gsub(/integer /, "uint64_t ", list)
+	print "uint64_t " name "_c" list "\n{\n\treturn in_64_bits(" name given ");\n}" >compiled
+}
+
+# How an annotation calls what emit() has made: the prototype and a macro; `after` stands behind the call.
+function call(head, name, after, n, i, names, given, list, params) {
+	gsub(/struct span|uint[0-9]+_t /, "const &", head)
+	gsub(/integer /, "uint64_t ", head)
 	list = head
 	sub(/^[^(]*\(/, "", list)
 	sub(/\)$/, "", list)
@@ -160,17 +235,26 @@ function compile(definition, head, name, n, i, names, given, list) {
 	for (i = 1; i <= n; i++) {
 		given = names[i]
 		sub(/.*[ *]/, "", given)
-		sub(/[a-z_0-9]+$/, "", names[i])
-		list = list (i > 1 ? ", " : "") (names[i] ~ /\*/ ? "" : "(int64_t)") "(" given "_)"
-		names[i] = given "_"
+		list = list (i > 1 ? ", " : "") (names[i] ~ /\*/ ? "" : "(uint64_t)") "(" given "_)"
+		params = params (i > 1 ? ", " : "") given "_"
 	}
-	given = names[1]
-	for (i = 2; i <= n; i++)
-		given = given ", " names[i]
-	return "int64_t " head ";\n#define " name "(" given ") " name "_c(" list ")\n"
+	sub(name, name "_c", head)
+	return "uint64_t " head ";\n#define " name "(" params ") (" name "_c(" list ")" after ")\n"
 }
 
-function definitions(block, result, n, i, parts, call) {
+# A logic function as one of C, and the way to call it in an annotation: without a condition, as it stands.
+function compile(definition, head, name, body) {
+	head = substr(definition, 1, index(definition, " = ") - 1)
+	gsub(/\{[^}]*\}/, "", head)
+	sub(/^logic integer /, "", head)
+	name = head
+	sub(/\(.*/, "", name)
+	body = unlabelled(substr(definition, index(definition, " = ") + 3))
+	emit(head, name, body)
+	return body ~ / \? / ? call(head, name, "") : ""
+}
+
+function definitions(block, result, n, i, parts, called) {
 	gsub(/\/\/[^\n]*/, "", block)
 	gsub(/[ \t\n]+/, " ", block)
 	gsub(/; (predicate|logic|lemma) /, ";\002&", block)
@@ -183,8 +267,8 @@ function definitions(block, result, n, i, parts, call) {
 			continue
 		if (parts[i] ~ /^predicate quiet /)
 			return "/*@ predicate quiet = \\true; */"
-		call = parts[i] ~ /^logic/ ? compile(parts[i]) : ""
-		result = result (call == "" ? macro(parts[i]) : call)
+		called = parts[i] ~ /^logic/ ? compile(parts[i]) : ""
+		result = result (called == "" ? macro(parts[i]) : called)
 	}
 	return result
 }
@@ -232,6 +316,16 @@ function ranges(text, result, from, range) {
 	return result text
 }
 
+# `text` with number(n) for each parameter n in `numbers`, but not where it says \old(n).
+function renumbered(text, numbers, result, at, end) {
+	while ((at = match(text, /\\(at|old)\(/))) {
+		end = at - 1 + closing(substr(text, at), index(substr(text, at), "("))
+		result = result rename(substr(text, 1, at - 1), numbers) substr(text, at, end - at + 1)
+		text = substr(text, end + 1)
+	}
+	return result rename(text, numbers)
+}
+
 # A contract or an annotation in the body of `fn`, without what is dropped.
 function clauses(block, fn, numbers, result, n, i, parts, name) {
 	if (block ~ /^[ \t\n]*ghost/)
@@ -254,9 +348,9 @@ function clauses(block, fn, numbers, result, n, i, parts, name) {
 			}
 			parts[i] = guards(parts[i])
 		}
-		if (parts[i] ~ /^ *ensures/ && parts[i] !~ /\\(at|old)|_pre\(/)
+		if (parts[i] ~ /^ *ensures/)
 			parts[i] = substr(parts[i], 1, index(parts[i], ": ")) \
-				rename(substr(parts[i], index(parts[i], ": ") + 1), numbers)
+				renumbered(substr(parts[i], index(parts[i], ": ") + 1), numbers)
 		result = result parts[i] "\n"
 	}
 	if (words && match(block, /\002assigns [a-z>-]+\[[^;]*;/)) {
@@ -300,6 +394,9 @@ function begun(code, name) {
 	while (match(text, /\/\*@/)) {
 		code = substr(text, 1, RSTART - 1)
 		text = substr(text, RSTART + 3)
+		# A field of \result that is _Bool makes the translator overflow its stack.
+		if (file ~ /\.h$/)
+			gsub(/\n\tbool /, "\n\tuint8_t ", code)
 		printf "%s", code
 		for (n = split(code, line, "\n"); n > 0; n--)
 			if (line[n] ~ /^[a-z][^;=]*\(/) {

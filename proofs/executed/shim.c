@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <gmp.h>
+
 #include "shim.h"
 
 #define NESTED_MAX 8
@@ -80,6 +82,14 @@ int64_t forget(int64_t result)
 {
 	free(memories[--nested].words);
 	return result;
+}
+
+/* What E-ACSL calls to make a number of 64 bits out of one of GMP: it must be one. */
+unsigned long __wrap___gmpz_get_ui(mpz_srcptr n)
+{
+	if (!mpz_fits_ulong_p(n))
+		abort();
+	return mpz_getlimbn(n, 0);
 }
 
 uint32_t broken(uint32_t unit)
