@@ -7,7 +7,8 @@
 #  - Logic functions, and predicates over the words of a map, become functions of C in `compiled`.
 #  - Ghost code and lemmas go.
 #  - What `ignored` lists for this file goes: "file <tab> function.clause <tab> reason", or the
-#    name of a predicate or of a test.  Each that was found is written to `used`.
+#    name of a predicate or of a test; a fourth column stands instead.  One of several clauses of
+#    a name is "function.assert name", or whatever it begins with.  Each that was found is written to `used`.
 #
 # awk -v file=src/run.c -v ignored=... -v used=... -v compiled=... -f proofs/executed/prepare.awk src/run.c
 
@@ -327,7 +328,7 @@ function renumbered(text, numbers, result, at, end) {
 }
 
 # A contract or an annotation in the body of `fn`, without what is dropped.
-function clauses(block, fn, numbers, result, n, i, parts, name) {
+function clauses(block, fn, numbers, result, n, i, parts, name, kind) {
 	if (block ~ /^[ \t\n]*ghost/)
 		return ""
 	gsub(/[ \t\n]+/, " ", block)
@@ -340,11 +341,15 @@ function clauses(block, fn, numbers, result, n, i, parts, name) {
 		if (name ~ /: / && name !~ /^ *(loop )?(assigns|variant|terminates|exits)/) {
 			sub(/: .*/, "", name)
 			sub(/.* /, "", name)
-			if (dropped(fn "." name)) {
-				if (instead[fn "." name] == "")
+			kind = parts[i]
+			sub(/^ */, "", kind)
+			sub(/ .*/, "", kind)
+			name = fn "." (fn "." kind " " name in drop ? kind " " : "") name
+			if (dropped(name)) {
+				if (instead[name] == "")
 					continue
 				sub(/: .*/, ": ", parts[i])
-				parts[i] = parts[i] instead[fn "." name] ";"
+				parts[i] = parts[i] instead[name] ";"
 			}
 			parts[i] = guards(parts[i])
 		}
