@@ -41,7 +41,7 @@ compile() {
 		[ -f "$object" ] && [ -z "$(find "$from" src fuzz include -path "$from" -newer "$object" -o \
 			-name '*.h' -newer "$object")" ] && continue
 		echo "$clang $language $sanitized $2 -c $from -o $object"
-	done | xargs -P "$jobs" -d '\n' -n 1 sh -c
+	done | xargs -r -P "$jobs" -d '\n' -n 1 sh -c
 }
 
 # $1: folder for objects; $2: the objects of the loop; $3: more flags.
