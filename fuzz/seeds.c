@@ -38,6 +38,16 @@ void patch(struct seed *s, uint64_t off, const void *bytes, size_t count)
 	s->size += PATCH_BYTES + count;
 }
 
+struct seed begin_with(uint8_t control, const struct params *p)
+{
+	struct seed s = begin(control, 0, p->file_size);
+	uint8_t header[HDR_BYTES];
+
+	hdr_encode(p, header);
+	patch(&s, 0, header, sizeof(header));
+	return s;
+}
+
 void patch_word(struct seed *s, uint64_t off, uint64_t value)
 {
 	uint8_t bytes[8];
@@ -300,16 +310,11 @@ static void ops_seeds(void)
 static struct seed sparse(uint64_t size, uint64_t flags, struct geo *g)
 {
 	struct params p = sound(false);
-	uint8_t header[HDR_BYTES];
 
 	p.file_size = size;
 	p.flags = flags;
 	FUZZ_CHECK(geo_compute(&p, g) == QALLOC_OK);
-	struct seed s = begin(CONTROL_REPAIR | CONTROL_HOLES, 0, size);
-
-	hdr_encode(&p, header);
-	patch(&s, 0, header, sizeof(header));
-	return s;
+	return begin_with(CONTROL_REPAIR | CONTROL_HOLES, &p);
 }
 
 static void regression_seeds(void)

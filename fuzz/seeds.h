@@ -17,6 +17,8 @@ struct seed {
 };
 
 struct seed begin(uint8_t control, uint8_t options, uint64_t file_size);
+/* A file of this size with the header of these parameters, opened without options. */
+struct seed begin_with(uint8_t control, const struct params *p);
 void patch(struct seed *s, uint64_t off, const void *bytes, size_t count);
 void patch_word(struct seed *s, uint64_t off, uint64_t value);
 void program(struct seed *s, const void *bytes, size_t count);

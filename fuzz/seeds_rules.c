@@ -116,10 +116,8 @@ void header_seeds(void)
 			char name[64];
 
 			p.file_size = sizes[i];
-			struct seed s = begin(CONTROL_REPAIR | CONTROL_HOLES, 0, p.file_size);
+			struct seed s = begin_with(CONTROL_REPAIR | CONTROL_HOLES, &p);
 
-			hdr_encode(&p, header);
-			patch(&s, 0, header, sizeof(header));
 			snprintf(name, sizeof(name), "size-%s-%u", is_static ? "static" : "dynamic",
 				 (unsigned)sizes[i]);
 			write_header(&s, name);
@@ -131,15 +129,13 @@ void header_seeds(void)
 static void number_that_no_size_has(void)
 {
 	struct params p = sound(true);
-	struct seed s = begin(CONTROL_REPAIR | CONTROL_SIZES, 0, 2621440);
-	uint8_t header[HDR_BYTES];
 
 	p.file_size = 2621440;
 	p.item_size = 2358;
 	p.streams = 5;
 	p.created = 1024; /* the number */
-	hdr_encode(&p, header);
-	patch(&s, 0, header, sizeof(header));
+	struct seed s = begin_with(CONTROL_REPAIR | CONTROL_SIZES, &p);
+
 	write_seed(&s, "header", "sizes-skip-items");
 }
 
@@ -150,7 +146,6 @@ void geometry_seeds(void)
 					 UINT64_C(1) << 46};
 	static const uint64_t items[] = {0, 1, 8, 64, 4096, UINT64_C(1) << 33, 1 << 20};
 	static const uint32_t streams[] = {1, 64, 4096};
-	uint8_t header[HDR_BYTES];
 	char name[64];
 
 	for (unsigned i = 0; i < 5 * 7 * 3; i++) {
@@ -161,11 +156,8 @@ void geometry_seeds(void)
 		p.streams = streams[i / 35];
 		p.base = UINT64_C(0x110000000000);
 		p.created = 1 + i * 997;
-		struct seed s =
-			begin(CONTROL_REPAIR | (i % 2 == 0 ? CONTROL_SIZES : 0), 0, p.file_size);
+		struct seed s = begin_with(CONTROL_REPAIR | (i % 2 == 0 ? CONTROL_SIZES : 0), &p);
 
-		hdr_encode(&p, header);
-		patch(&s, 0, header, sizeof(header));
 		snprintf(name, sizeof(name), "geometry-%u-%u-%u", i % 5, i / 5 % 7, p.streams);
 		write_seed(&s, "header", name);
 	}
@@ -384,16 +376,14 @@ static void add_words(struct seed *s, const struct wrong *wrong)
 static void many_findings(struct seed s)
 {
 	struct params p = sound(false);
-	uint8_t header[HDR_BYTES], words[8 * 400];
+	uint8_t words[8 * 400];
 	struct geo g;
 
 	p.file_size = 4 << 20;
 	p.streams = 16;
 	FUZZ_CHECK(geo_compute(&p, &g) == QALLOC_OK && g.spans > 400);
-	s = begin(CONTROL_REPAIR | CONTROL_HOLES, 0, p.file_size);
-	hdr_encode(&p, header);
+	s = begin_with(CONTROL_REPAIR | CONTROL_HOLES, &p);
 	memset(words, 0xEE, sizeof(words));
-	patch(&s, 0, header, sizeof(header));
 	patch(&s, g.words_off, words, sizeof(words));
 	write_map(&s, "check-many-findings");
 }

@@ -84,12 +84,10 @@ static void long_runs(void)
 {
 	struct geo g;
 	struct params p = late_words(&g);
-	uint8_t header[HDR_BYTES], words[8 * RUN_SPANS] = {0};
+	uint8_t words[8 * RUN_SPANS] = {0};
 	uint64_t first = (GRANULE - g.words_off % GRANULE) / 8;
-	struct seed s = begin(CONTROL_REPAIR | CONTROL_HOLES, 0, p.file_size);
+	struct seed s = begin_with(CONTROL_REPAIR | CONTROL_HOLES, &p);
 
-	hdr_encode(&p, header);
-	patch(&s, 0, header, sizeof(header));
 	patch_word(&s, STATE_FRONTIER, RUN_SPANS);
 	patch_word(&s, ROOTS_OFF, 0x746F6F72);
 	patch_word(&s, ROOTS_OFF + ROOT_VALUE, g.data_off);
