@@ -18,11 +18,7 @@
 #include <cmocka.h>
 
 #include "support.h"
-
-static void *make(const char *path)
-{
-	return qalloc_makedynmap((off_t)MIB, NULL, path, 2);
-}
+#include "works.h"
 
 static void *open_with(const char *path, uint64_t flags)
 {
@@ -32,7 +28,7 @@ static void *open_with(const char *path, uint64_t flags)
 
 static void make_closed(const char *path)
 {
-	assert_opened(make(path));
+	assert_opened(make_small(path));
 	assert_int_equal(qalloc_cleanup(), 0);
 }
 
@@ -51,7 +47,7 @@ static void what_is_not_a_regular_file_is_refused_at_once(void **state)
 		/* Without a terminal this one cannot even be opened. */
 		if (strcmp(paths[i], "/dev/tty") == 0 && open(paths[i], O_RDWR | O_NOCTTY) < 0)
 			continue;
-		assert_refused(make(paths[i]), QALLOC_ENOTREGULAR);
+		assert_refused(make_small(paths[i]), QALLOC_ENOTREGULAR);
 		assert_true(says(paths[i]));
 		assert_refused(qalloc_loadmap(paths[i]), QALLOC_ENOTREGULAR);
 	}
@@ -74,15 +70,15 @@ static void a_symbolic_link_is_followed_only_if_allowed(void **state)
 	assert_int_equal(symlink(scratch("nowhere"), dangling), 0);
 	assert_refused(qalloc_loadmap(link), QALLOC_ESYMLINK);
 	assert_true(says(link));
-	assert_refused(make(link), QALLOC_ESYMLINK);
-	assert_refused(make(dangling), QALLOC_ESYMLINK);
+	assert_refused(make_small(link), QALLOC_ESYMLINK);
+	assert_refused(make_small(dangling), QALLOC_ESYMLINK);
 	assert_false(file_exists(scratch("nowhere")));
 	assert_opened(open_with(link, QALLOC_FOLLOW));
 	/* Only the last component counts: a directory may be a link. */
 	assert_int_equal(qalloc_cleanup(), 0);
 	assert_int_equal(mkdir(scratch("dir"), 0700), 0);
 	assert_int_equal(symlink(scratch("dir"), scratch("dirlink")), 0);
-	assert_opened(make(scratch("dirlink/map")));
+	assert_opened(make_small(scratch("dirlink/map")));
 }
 
 static void a_foreign_owner_is_refused_unless_allowed(void **state)
@@ -94,7 +90,7 @@ static void a_foreign_owner_is_refused_unless_allowed(void **state)
 		skip(); /* only root can give files away */
 	assert_refused(qalloc_loadmap(path), QALLOC_EOWNER);
 	assert_true(says(path) && says_number(65534));
-	assert_refused(make(path), QALLOC_EOWNER);
+	assert_refused(make_small(path), QALLOC_EOWNER);
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	assert_true(fd >= 0);
 	assert_refused(qalloc_openfd(fd, NULL), QALLOC_EOWNER);
@@ -104,7 +100,7 @@ static void a_foreign_owner_is_refused_unless_allowed(void **state)
 	/* An empty one neither becomes a map. */
 	write_file(scratch("empty"), "", 0);
 	assert_int_equal(chown(scratch("empty"), 65534, 65534), 0);
-	assert_refused(make(scratch("empty")), QALLOC_EOWNER);
+	assert_refused(make_small(scratch("empty")), QALLOC_EOWNER);
 	assert_int_equal(file_size(scratch("empty")), 0);
 }
 
@@ -145,7 +141,7 @@ static void a_file_that_others_can_write_is_refused_unless_allowed(void **state)
 		assert_int_equal(chmod(path, modes[i]), 0);
 		assert_refused(qalloc_loadmap(path), QALLOC_EWRITABLE);
 		assert_true(says(path));
-		assert_refused(make(path), QALLOC_EWRITABLE);
+		assert_refused(make_small(path), QALLOC_EWRITABLE);
 		assert_opened(open_with(path, QALLOC_SHARED_WRITABLE));
 		assert_int_equal(qalloc_cleanup(), 0);
 	}
@@ -158,7 +154,7 @@ static void a_new_file_has_mode_0600_whatever_the_umask(void **state)
 	(void)state;
 	struct stat st;
 	mode_t old = umask(0);
-	void *map = make(scratch("map"));
+	void *map = make_small(scratch("map"));
 	umask(old);
 	assert_opened(map);
 	assert_int_equal(stat(scratch("map"), &st), 0);
@@ -168,7 +164,7 @@ static void a_new_file_has_mode_0600_whatever_the_umask(void **state)
 static void descriptors_of_the_library_close_on_exec(void **state)
 {
 	(void)state;
-	assert_opened(make(scratch("map")));
+	assert_opened(make_small(scratch("map")));
 	struct stat map, st;
 	assert_int_equal(stat(scratch("map"), &map), 0);
 	int found = 0;
@@ -202,7 +198,7 @@ static void data_that_is_not_a_map_is_never_modified(void **state)
 			write_file(path, bytes, sizes[i]);
 			uint32_t before = file_checksum(path);
 			/* Whether a short file is called short or not a map is all one. */
-			assert_null(make(path));
+			assert_null(make_small(path));
 			assert_true(qalloc_error() == QALLOC_EMAGIC ||
 				    (qalloc_error() == QALLOC_ESHORT && sizes[i] < 256));
 			assert_refused(qalloc_loadmap(path),
@@ -223,7 +219,7 @@ static void a_sparse_file_with_one_foreign_byte_is_never_modified(void **state)
 		assert_int_equal(truncate(path, (off_t)(8 * MIB)), 0);
 		patch_file(path, places[i], "x", 1);
 		uint32_t before = file_checksum(path);
-		assert_refused(make(path), QALLOC_EMAGIC);
+		assert_refused(make_small(path), QALLOC_EMAGIC);
 		assert_int_equal(file_size(path), 8 * MIB);
 		assert_int_equal(file_checksum(path), before);
 	}
@@ -238,7 +234,7 @@ static void a_file_that_is_all_hole_becomes_a_map(void **state)
 		snprintf(name, sizeof(name), "hole%zu", i);
 		write_file(scratch(name), "", 0);
 		assert_int_equal(truncate(scratch(name), (off_t)sizes[i]), 0);
-		void *map = make(scratch(name));
+		void *map = make_small(scratch(name));
 		assert_opened(map);
 		assert_int_equal(file_size(scratch(name)), MIB);
 		assert_non_null(qalloc_malloc(map, 5000));
@@ -251,13 +247,13 @@ static void paths_that_lead_nowhere_name_the_system_call_error(void **state)
 	(void)state;
 	static char longest[6000];
 	memset(longest, 'a', sizeof(longest) - 1);
-	assert_null(make(scratch("no/such/dir")));
+	assert_null(make_small(scratch("no/such/dir")));
 	assert_int_equal(errno, ENOENT);
 	assert_true(says("no/such/dir"));
 	write_file(scratch("file"), "x", 1);
-	assert_null(make(scratch("file/map")));
+	assert_null(make_small(scratch("file/map")));
 	assert_int_equal(errno, ENOTDIR);
-	assert_null(make(longest));
+	assert_null(make_small(longest));
 	assert_int_equal(errno, ENAMETOOLONG);
 	assert_null(qalloc_loadmap(longest));
 	assert_int_equal(errno, ENAMETOOLONG);
@@ -277,7 +273,7 @@ static int creates_under_a_limit(void *path)
 	CHECK(signal(SIGXFSZ, SIG_DFL) != SIG_ERR);
 	CHECK(limit_files(512 * KIB) == 0);
 	errno = 0;
-	CHECK(make(path) == NULL);
+	CHECK(make_small(path) == NULL);
 	CHECK(errno == EFBIG && qalloc_error() == QALLOC_ELIMIT);
 	CHECK(says(path) && says_number(MIB) && says_number(512 * KIB));
 	CHECK(qalloc_makedynmap((off_t)(512 * KIB), NULL, scratch("small"), 2) != NULL);
@@ -297,7 +293,7 @@ static void a_file_size_limit_is_an_error_and_not_a_signal(void **state)
 static int uses_under_a_limit(void *path)
 {
 	CHECK(limit_files(4096) == 0);
-	void *map = make(path);
+	void *map = make_small(path);
 	CHECK(map != NULL);
 	for (int i = 0; i < 50; i++) {
 		void *block = qalloc_malloc(map, 10000);
