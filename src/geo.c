@@ -18,6 +18,7 @@
 #define BITS_PER_PAIR 64u
 #define BLOCK_BYTES_MIN 16u /* of a dynamic map */
 #define FILE_PER_RECORD 4096u
+#define SPANS_PER_STREAM 64u /* at least, while spans are larger than SPAN_BYTES_MIN */
 
 uint64_t geo_round_up(uint64_t value, uint64_t unit)
 {

@@ -21,8 +21,7 @@
 #include "hdr.h"
 #include "size.h"
 
-#define ITEM_ALIGN 8u        /* of a static map's items */
-#define SPANS_PER_STREAM 64u /* at least, while spans are larger than SPAN_BYTES_MIN */
+#define ITEM_ALIGN 8u /* of a static map's items */
 
 struct geo {
 	uint64_t file_size;   /* bytes */

@@ -7,7 +7,6 @@
  *    same, so that where data begins only moves up.
  */
 #include "geo.h"
-#include "size.h"
 
 #include "../proofs/number_ghost.acsl"
 #include "../proofs/geo_size.acsl"
