@@ -47,25 +47,24 @@ enum check_finding check_span(struct check *c, const struct geo *g, uint64_t ind
 			c->tails = tails - 1;
 		return CHECK_WORD;
 	}
-	if (span_word_state(word) == SPAN_TAIL) {
+	enum span_state state = span_word_state(word);
+
+	if (state == SPAN_TAIL) {
 		if (tails == 0)
 			return CHECK_TAIL_ORPHAN;
 		c->tails = tails - 1;
 		return live_beyond(pairs, g->span_pairs, 0) ? CHECK_FREE_LIVE : CHECK_CLEAN;
 	}
 
-	c->tails = span_word_state(word) == SPAN_RUN ? span_word_length(word) - 1 : 0;
+	bool small = state == SPAN_SMALL;
+	uint32_t items = small ? geo_span_items(g, index, span_word_class(word)) : 0;
+
+	c->tails = state == SPAN_RUN ? span_word_length(word) - 1 : 0;
 	if (tails > 0)
 		return CHECK_RUN_BROKEN;
-	if (span_word_state(word) != SPAN_SMALL && live_beyond(pairs, g->span_pairs, 0))
-		return CHECK_FREE_LIVE;
-	if (span_word_state(word) == SPAN_SMALL) {
-		uint32_t items = geo_span_items(g, index, span_word_class(word));
-
-		if (live_beyond(pairs, g->span_pairs, items))
-			return CHECK_BITS_BEYOND;
-	}
-	return CHECK_CLEAN;
+	if (!live_beyond(pairs, g->span_pairs, items))
+		return CHECK_CLEAN;
+	return small ? CHECK_BITS_BEYOND : CHECK_FREE_LIVE;
 }
 
 enum check_finding check_gap(struct check *c)
