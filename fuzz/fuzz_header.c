@@ -162,6 +162,8 @@ static void shift(struct geo *g, unsigned from, uint64_t bytes)
 		*offsets[i] += bytes;
 }
 
+#define TWISTS 17
+#define ODD_SPAN_BYTES ((uint64_t)0x1400)
 /*
  * Geometries that break one clause and keep all others, which takes several fields.  False: this one
  * cannot be broken so.
@@ -228,6 +230,20 @@ static bool twist(struct geo *g, unsigned how)
 		g->data_end -= g->data_off;
 		g->data_off = 0;
 		return true;
+	case 14: /* spans of both kinds */
+		g->item_bytes = g->data_end - g->data_off;
+		g->items = 1;
+		return !is_static;
+	case 15: /* spans that are no power of two */
+		g->spans = min_u64(g->spans, (g->data_end - g->data_off) / ODD_SPAN_BYTES);
+		g->data_end = g->data_off + g->spans * ODD_SPAN_BYTES;
+		g->span_shift = 12;
+		g->span_pairs = ODD_SPAN_BYTES / 16 / 64;
+		g->classes = class_count(ODD_SPAN_BYTES);
+		if (g->span_bytes < ODD_SPAN_BYTES)
+			return false;
+		g->span_bytes = ODD_SPAN_BYTES;
+		return !is_static;
 	default:
 		shift(g, 3, GRANULE);
 		g->pairs_off += 8;
@@ -238,7 +254,7 @@ static bool twist(struct geo *g, unsigned how)
 /* The predicate sees each of these. */
 static void predicate_holds(const struct geo *g)
 {
-	for (unsigned i = 0; i < 15; i++) {
+	for (unsigned i = 0; i < TWISTS; i++) {
 		struct geo bad = *g;
 
 		if (twist(&bad, i) && bad.file_size <= QALLOC_FILESIZE_MAX)
@@ -263,6 +279,7 @@ static void sizes_total(const uint8_t *h)
 	struct geo g;
 
 	p.file_size = geo_static_size(item, count, streams);
+	answer(p.file_size);
 	FUZZ_CHECK(p.file_size == 0 ||
 		   (sound && item > 0 && count > 0 && item <= QALLOC_FILESIZE_MAX));
 	FUZZ_CHECK(p.file_size != 0 || !sound || item == 0 || count == 0 ||
@@ -272,6 +289,7 @@ static void sizes_total(const uint8_t *h)
 	p.kind = QALLOC_DYNAMIC;
 	p.item_size = 0;
 	p.file_size = geo_dynamic_size(count, streams);
+	answer(p.file_size);
 	FUZZ_CHECK(p.file_size == 0 || (sound && count <= QALLOC_FILESIZE_MAX));
 	FUZZ_CHECK(p.file_size != 0 || !sound || count > SURELY_SERVED);
 	if (p.file_size != 0)
@@ -288,6 +306,7 @@ static void sizes_hold(const struct params *p)
 	uint64_t size = is_static ? geo_static_size(p->item_size, items, p->streams)
 				  : geo_dynamic_size(p->created, p->streams);
 
+	answer(size);
 	if (size == 0)
 		return;
 	q.file_size = size;
