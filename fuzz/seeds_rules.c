@@ -413,6 +413,8 @@ static void sweep_seeds(struct seed whole, bool zeroing)
 	write_stores(&whole, zeroing ? "zeroing" : "whole", zeroing ? 5 : 0,
 		     zeroing ? 11 : UINT_MAX);
 	write_settled(&whole, zeroing ? "zeroing" : "whole");
+	if (zeroing)
+		write_wiped(&whole);
 	struct seed empty = whole;
 
 	/* A span without a block: who wants a run gets it back. */
