@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -43,6 +44,23 @@ void step_begin(void)
 	raise(SIGTRAP);
 }
 
+static int last_status;
+
+const char *step_ending(void)
+{
+	static char text[64];
+
+	if (WIFSIGNALED(last_status)) {
+		int sig = WTERMSIG(last_status);
+
+		snprintf(text, sizeof(text), "a victim was ended by signal %d (%s)", sig,
+			 strsignal(sig));
+	} else {
+		snprintf(text, sizeof(text), "a victim exited with %d", WEXITSTATUS(last_status));
+	}
+	return text;
+}
+
 /* Waits for the next stop: its signal, or -1 when the victim is gone. */
 static int next_stop(pid_t victim)
 {
@@ -53,6 +71,7 @@ static int next_stop(pid_t victim)
 			return -1;
 		}
 	}
+	last_status = status;
 	return WIFSTOPPED(status) ? WSTOPSIG(status) : -1;
 }
 

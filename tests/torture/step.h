@@ -27,6 +27,9 @@ enum step { STEP_DONE, STEP_ENDED };
 /* One instruction; `sig` is delivered before it, 0: none.  ENDED: the victim is gone. */
 enum step step_once(pid_t victim, int sig);
 
+/* How the victim that was seen last to have ended did: "a victim was ended by signal 14 (Alarm clock)". */
+const char *step_ending(void);
+
 /* The address of its next instruction; 0: this machine does not tell. */
 uint64_t step_place(pid_t victim);
 

@@ -42,7 +42,7 @@ static char directory[256];
 void broken(const char *what)
 {
 	fprintf(stderr, "%s: the campaign cannot go on: %s: %s (%s)\n", campaign_name, what,
-		strerror(errno), qalloc_errmsg());
+		errno == 0 ? "no call failed" : strerror(errno), qalloc_errmsg());
 	exit(2);
 }
 
