@@ -32,6 +32,7 @@
 #define INPUTS_MAX 4096u
 #define INPUT_MAX ((size_t)64 << 10)
 #define INPUT_SECONDS 1
+#define NONE (-2) /* no mutant: all inputs run, and none may notice anything */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__asan_default_options(void);
@@ -137,7 +138,7 @@ static void clock_start(void)
 
 static bool reaches(const struct one_input *in, int number)
 {
-	return (in->passes[number / 8] >> number % 8 & 1) != 0;
+	return number == NONE || (in->passes[number / 8] >> number % 8 & 1) != 0;
 }
 
 /* Whether this input notices nothing. */
@@ -157,6 +158,7 @@ static _Noreturn void run_all(int number, volatile size_t *at)
 	size_t most = limit == NULL ? count : strtoul(limit, NULL, 10);
 
 	dup2(quiet, STDERR_FILENO);
+	close(quiet);
 	chosen = number;
 	for (size_t i = 0; i < count && most > 0; i++) {
 		if (!reaches(&inputs[order[i]], number))
@@ -179,7 +181,8 @@ static void to_front(size_t at)
 	order[0] = input;
 }
 
-static void try(int number, volatile size_t *at)
+/* Whether a child that runs the inputs notices it; *at: the last one that it began. */
+static bool notices(int number, volatile size_t *at)
 {
 	int status = 0;
 	pid_t child = fork();
@@ -190,7 +193,12 @@ static void try(int number, volatile size_t *at)
 		perror("fork");
 		exit(2);
 	}
-	if (status != 0) {
+	return status != 0;
+}
+
+static void try(int number, volatile size_t *at)
+{
+	if (notices(number, at)) {
 		printf("%d %s\n", number, inputs[order[*at]].name);
 		to_front(*at);
 	}
@@ -225,6 +233,12 @@ int main(int argc, char **argv)
 		}
 	}
 	passing = NULL;
+	/* What a child notices must be the mutant, and not that it is a child. */
+	if (notices(NONE, at)) {
+		fprintf(stderr, "%s: fails in a child without any mutant\n",
+			inputs[order[*at]].name);
+		return 2;
+	}
 	while (scanf("%d", &number) == 1)
 		try(number, at);
 	return 0;
