@@ -181,6 +181,8 @@ int pool_see_run(struct map *m, uint64_t first, uint64_t count)
 /* A hole is zero, and stays one. */
 int pool_wipe(struct map *m, uint64_t at, uint64_t end)
 {
+	int saved = errno;
+
 	while (at < end) {
 		uint64_t hole = 0;
 		int fd = map_fd(m);
@@ -189,7 +191,11 @@ int pool_wipe(struct map *m, uint64_t at, uint64_t end)
 			return -1;
 		}
 		if (os_next_data(fd, at, &at) != 0) {
-			return errno == ENXIO ? 0 : reserve_fail(m);
+			if (errno != ENXIO) {
+				return reserve_fail(m);
+			}
+			errno = saved; /* The end of the data is told by an errno. */
+			return 0;
 		}
 		if (at >= end) {
 			return 0;

@@ -2,6 +2,7 @@
 /*
  * Looking at a map as a whole: every live block, and the numbers.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "block.h"
@@ -115,9 +116,11 @@ static int walk_all(struct walk *w)
 	uint64_t span = 0, word = 0;
 	int stop = hide_records(w);
 
-	w->scan.failed = stop != 0; /* so that scan_end() leaves errno */
 	while (stop == 0 && scan_next(&w->scan, &span, &word)) {
 		stop = walk_span(w, span, word);
+	}
+	if (stop != 0) {
+		w->scan.saved_errno = errno; /* what failed says why, also if it is the visitor */
 	}
 	return stop;
 }

@@ -209,6 +209,23 @@ static void walk_visits_each_live_block_once_in_address_order(void **state)
 	assert_int_equal(some.count, 10);
 }
 
+static int fails(void *block, size_t size, void *arg)
+{
+	(void)block, (void)size, (void)arg;
+	errno = EDOM;
+	return -1;
+}
+
+static void walk_leaves_errno_as_the_visitor_that_stops_it_did(void **state)
+{
+	(void)state;
+	void *map = dynamic_map();
+	assert_non_null(qalloc_malloc(map, 1));
+	errno = 0;
+	assert_int_equal(qalloc_walk(map, fails, NULL), -1);
+	assert_int_equal(errno, EDOM);
+}
+
 static void walk_allows_to_free_the_visited_block(void **state)
 {
 	(void)state;
@@ -435,6 +452,7 @@ int main(int argc, char **argv)
 		TEST(mapinfo_refuses_a_struct_that_is_too_short),
 		TEST(mapinfo_tells_how_the_map_was_left),
 		TEST(walk_visits_each_live_block_once_in_address_order),
+		TEST(walk_leaves_errno_as_the_visitor_that_stops_it_did),
 		TEST(walk_allows_to_free_the_visited_block),
 		TEST(check_reports_scribbled_tables_and_survives_them),
 		TEST(offsets_and_addresses_are_inverse),
