@@ -69,14 +69,15 @@ last_line() {
 		tail -n 1 | cut -c1-80
 }
 
-# $1: the harness, $2: findings.  Executions of all workers, for each second, and for each second of processor time.
+# $1: the harness, $2: findings.  Executions of all workers, for each second, and for each second of processor time,
+# which nobody knows of AFL++: it ends its servers before they can wait for their children.
 row() {
-	"row_$engine" "$1" | awk -v h="$1" -v found="$2" -v seconds="$seconds" '
+	"row_$engine" "$1" | awk -v h="$1" -v found="$2" -v seconds="$seconds" -v engine="$engine" '
 		NR == FNR { cpu += $1 + $2; next }
 		{
 			runs = $1
-			rate = (cpu > 0) ? runs / cpu : 0
-			printf "%-10s %12d %8d %10d %7d %8d %9d\n", h, runs, runs / seconds, rate, $2, $3, found
+			rate = (engine == "afl" || cpu == 0) ? "-" : int(runs / cpu)
+			printf "%-10s %12d %8d %10s %7d %8d %9d\n", h, runs, runs / seconds, rate, $2, $3, found
 		}
 		END { exit runs == 0 }' "$out/$1.time" -
 }
