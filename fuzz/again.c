@@ -7,6 +7,8 @@
 
 #define CALLS_EACH 40u
 #define LOADS_EACH 120u
+/* Enough for two waits for a stream, in which each look costs a microsecond. */
+#define STORES_EVERY (fuzz_repeats ? 100000u : 10000u)
 
 /*
  * The next operation, again and again on the same file: the first of its system calls fails, the second...,
@@ -79,4 +81,30 @@ void each_load_sees(void)
 	fake.scribble = scribble;
 	fake.loads = loads;
 	image_put_back();
+}
+
+static uint64_t every_stores;
+
+static void scribble_without_pause(void)
+{
+	store(each_place, each_word + every_stores++);
+	fake.countdown = every_stores < STORES_EVERY ? 1 : 0;
+}
+
+/*
+ * Once, while a word changes before every load, so that no compare-and-swap of it succeeds: whoever
+ * tries again must count, or look at the clock.
+ */
+void every_load_sees_another(void)
+{
+	each_place = take_place();
+	each_word = take_word();
+	if (fake.scribble != scribble)
+		return;
+	every_stores = 0;
+	fake.scribble = scribble_without_pause;
+	fake.countdown = 1;
+	rough_step(take_u8(r.in));
+	fake.countdown = 0;
+	fake.scribble = scribble;
 }

@@ -54,7 +54,8 @@ build/aflmut/mutator.so: $(patsubst %,build/aflmut/fuzz/%.o,engine mutator $(FUZ
 	$(Q)$(CLANG) -shared -pthread $(FUZZ_WRAP) -o $@ $^
 
 build/replay/seeds: build/replay/fuzz/seeds.o build/replay/fuzz/seeds_rules.o \
-		build/replay/fuzz/seeds_sweeps.o build/replay/fuzz/seeds_tables.o build/replay/libfuzz.a build/replay/libqalloc.a
+		build/replay/fuzz/seeds_sweeps.o build/replay/fuzz/seeds_tables.o \
+		build/replay/fuzz/seeds_moments.o build/replay/libfuzz.a build/replay/libqalloc.a
 	$(Q)$(CC) -fsanitize=address,undefined -pthread $(FUZZ_WRAP) -o $@ $^
 
 fuzz: $(HARNESSES:%=build/fuzz/fuzz_%) ## fuzz with libFuzzer, FUZZ_SECONDS for each harness

@@ -402,7 +402,9 @@ void rough_step(uint8_t op)
 		op_around(op);
 		break;
 	default:
-		if (r.hostile && (op & 24) == 8)
+		if (r.hostile && op == 0xE4)
+			every_load_sees_another();
+		else if (r.hostile && (op & 24) == 8)
 			each_load_sees();
 		else if (r.hostile && (op & 16) != 0)
 			fake.countdown = 1 + take_u8(r.in);

@@ -31,6 +31,8 @@ void rough_step(uint8_t op);
 void each_call_fails(uint8_t which, uint32_t more);
 /* With a store that the program says before its first load, its second, ... */
 void each_load_sees(void);
+/* With a word that is another one before every load. */
+void every_load_sees_another(void);
 
 /* ---- adversary.c --------------------------------------------------------- */
 

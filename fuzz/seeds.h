@@ -41,6 +41,14 @@ void write_published(const struct seed *image, const char *name);
 /* Parameters without a fault. */
 struct params sound(bool is_static);
 
+/* Where the map of state_seeds() has its tables: two streams, 16 spans of 4096 bytes. */
+#define WORDS 0x12000u
+#define PAIRS 0x13000u
+#define RECORDS 0x11000u
+#define DATA 0x30000u
+#define ROOT_CELL(i) (ROOTS_OFF + (i)*ROOT_BYTES + ROOT_VALUE)
+#define RUN_WORD(n) (SPAN_RUN + ((uint64_t)(n) << 32))
+
 /* ---- seeds_rules.c ------------------------------------------------------- */
 
 void header_seeds(void);
@@ -56,6 +64,10 @@ void write_stores(const struct seed *image, const char *name, unsigned first, un
 void write_settled(const struct seed *image, const char *name);
 void write_wiped(const struct seed *zeroing);
 void dead_seeds(void);
+
+/* ---- seeds_moments.c ----------------------------------------------------- */
+
+void moment_seeds(const struct seed *whole);
 
 /* ---- seeds_tables.c ------------------------------------------------------ */
 

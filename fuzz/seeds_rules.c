@@ -36,6 +36,9 @@ static const struct field broken[] = {
 	{"sizes-at-limit", HDR_CREATED, 8, QALLOC_FILESIZE_MAX, false,
 	 CONTROL_REPAIR | CONTROL_SIZES},
 	{"sizes-over-limit", HDR_CREATED, 8, UINT64_MAX, false, CONTROL_REPAIR | CONTROL_SIZES},
+	{"sizes-item-wraps", HDR_ITEM_SIZE, 8, UINT64_MAX - 3, true,
+	 CONTROL_REPAIR | CONTROL_SIZES},
+	{"sizes-streams-4097", HDR_STREAMS, 4, 4097, true, CONTROL_REPAIR | CONTROL_SIZES},
 	{"read-short", HDR_CREATED, 8, 1, false, CONTROL_REPAIR | CONTROL_NO_SPACE},
 	{"checksum", HDR_CRC, 4, 0, false, 0},
 	{"checksum-of-another-field", HDR_CREATED, 8, 1, false, 0},
@@ -47,6 +50,7 @@ static const struct field broken[] = {
 	{"flags-unknown", HDR_FLAGS, 8, 2, false, CONTROL_REPAIR},
 	{"flags-high", HDR_FLAGS, 8, UINT64_C(1) << 63, false, CONTROL_REPAIR},
 	{"file-size-0", HDR_FILE_SIZE, 8, 0, false, CONTROL_REPAIR},
+	{"file-size-0-and-streams-0", HDR_STREAMS, 8, 0, true, CONTROL_REPAIR},
 	{"file-size-one-less", HDR_FILE_SIZE, 8, 262143, false, CONTROL_REPAIR},
 	{"file-size-one-more", HDR_FILE_SIZE, 8, 262145, false, CONTROL_REPAIR},
 	{"file-size-over-limit", HDR_FILE_SIZE, 8, (UINT64_C(1) << 46) + 1, false, CONTROL_REPAIR},
@@ -228,13 +232,6 @@ struct wrong {
 	} words[8];
 };
 
-#define WORDS 0x12000u
-#define PAIRS 0x13000u
-#define RECORDS 0x11000u
-#define DATA 0x30000u
-#define ROOT_CELL(i) (ROOTS_OFF + (i)*ROOT_BYTES + ROOT_VALUE)
-#define RUN_WORD(n) (SPAN_RUN + ((uint64_t)(n) << 32))
-
 /* The pool's holder died inside this intent. */
 #define DIED(op, first, count)                                                                     \
 	{STATE_POOL, DEAD}, {STATE_INTENT, op}, {STATE_INTENT + 8, first},                         \
@@ -335,6 +332,8 @@ static const struct wrong wrongs[] = {
 	{"stream-died-block-free", {STREAM_DIED(DATA + 160, ROOT_CELL(1))}},
 	{"stream-died-block-is-run", {STREAM_DIED(DATA + 2 * 4096, ROOT_CELL(1))}},
 	{"stream-died-block-other-stream", {STREAM_DIED(DATA, ROOT_CELL(1)), {WORDS, 0x00010001}}},
+	/* The class above those of such spans: one block would fit. */
+	{"stream-died-block-class-over", {STREAM_DIED(DATA, ROOT_CELL(1)), {WORDS, 0x1801}}},
 	{"stream-died-block-outside", {STREAM_DIED(UINT64_MAX, ROOT_CELL(1))}},
 	{"record-dead", {RECORD_DIED(0, DATA, ROOT_CELL(1))}},
 	{"record-dead-kept", {RECORD_DIED(0, DATA, ROOT_CELL(0))}},
@@ -468,6 +467,7 @@ void state_seeds(void)
 	write_published(&whole, "publish");
 	table_seeds(whole, whole_map(QALLOC_ZERO_ON_FREE), WORDS, PAIRS);
 	record_seeds(whole);
+	moment_seeds(&whole);
 	sweep_seeds(whole, false);
 	sweep_seeds(whole_map(QALLOC_ZERO_ON_FREE), true);
 	many_findings(whole);
