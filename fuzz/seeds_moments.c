@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Seeds for a store at one moment inside a call: it is tried before each of the call's loads, so that one
- * of them is the moment.  The map is that of state_seeds(): spans 0 and 1 have small blocks of
- * stream 0, 2 to 4 are a run, 5 has blocks of 2048 bytes, and the others are free.
+ * Seeds for a store at one moment inside a call: it is tried before each of the call's loads, so
+ * that one of them is the moment.  The map is that of state_seeds(): spans 0 and 1 have small
+ * blocks of stream 0, 2 to 4 are a run, 5 has blocks of 2048 bytes, and the others are free.
  */
 #include "seeds.h"
 
@@ -52,7 +52,7 @@ static void span_seeds(const struct seed *whole)
 {
 	struct seed s = held(whole, STREAMS_OFF);
 
-	/* It is gone again when the stream that took it is to be entered; nobody enters stream 0 for it. */
+	/* It is gone when its stream is to be entered again; nobody waits for stream 0 then. */
 	write_hostile(&s, "taken-span-is-gone", "\xE8\x46\x00\x00\x02\x06", 6);
 	/* The pool has none, and then there is one. */
 	s = *whole;
@@ -61,7 +61,7 @@ static void span_seeds(const struct seed *whole)
 	write_hostile(&s, "full-then-a-span-is-free", "\xE8\x4A\x00\x00\x69\x06", 6);
 }
 
-/* The owner of stream 1 is another dead thread at every load; the span of it is the only one that is empty. */
+/* Stream 1, whose owner is another dead thread at every load, has the only span that is empty. */
 static void restless_lock(const struct seed *whole)
 {
 	struct seed s = *whole;

@@ -126,6 +126,7 @@ static enum whole run_whole(struct map *m, uint64_t first, uint64_t count)
 {
 	const uint64_t *words = map_word(m, m->geo.words_off);
 	uint64_t end = first + count;
+	int saved = errno;
 
 	for (uint64_t from = first; from < end;) {
 		uint64_t off = m->geo.words_off + from * 8;
@@ -141,6 +142,7 @@ static enum whole run_whole(struct map *m, uint64_t first, uint64_t count)
 			}
 			if ((os_next_data(fd, off, &data) != 0 && errno == ENXIO) ||
 			    data >= until) {
+				errno = saved;
 				return WHOLE_NO;
 			}
 			if (reserve_meta(m, off, 1) != 0) {
