@@ -119,7 +119,7 @@ static void op_allocate(uint8_t op)
 	void *block = NULL;
 
 	/* Whoever asks for gigabytes of zeros gets them, and waits. */
-	if ((op & 4) != 0 && size > FILLED_MAX && size <= r.end - r.start)
+	if ((op & 4) != 0 && size > FILLED_MAX && size - size % 3 <= r.end - r.start)
 		size %= FILLED_MAX;
 	call_enter(size);
 	switch (op >> 2 & 3) {

@@ -157,6 +157,23 @@ static uint32_t epoch_choose(uint32_t before)
 	return epoch;
 }
 
+/* The descriptor if it is the map's file; else it is closed: -1, and errno says why. */
+static int verified(const struct map *m, int fd)
+{
+	if (fd < 0) {
+		return -1;
+	}
+	errno = ESTALE; /* if it is another file */
+	if (same_file(m, fd)) {
+		return fd;
+	}
+	int saved = errno;
+
+	os_close(fd);
+	errno = saved;
+	return -1;
+}
+
 /* Under self->lock, and no other thread forks. */
 static int attach_held(struct map *m)
 {
@@ -165,15 +182,13 @@ static int attach_held(struct map *m)
 	if (fd < 0) {
 		return -1;
 	}
-	int own = os_reopen(fd, true);
+	int own = verified(m, os_reopen(fd, true));
 
-	if (!same_file(m, own)) {
+	if (own < 0) {
 		/* Without /proc the path has to do. */
-		os_close(own);
-		own = os_open(m->path, OS_WRITE | OS_FOLLOW);
+		own = verified(m, os_open(m->path, OS_WRITE | OS_FOLLOW));
 	}
-	if (!same_file(m, own)) {
-		os_close(own);
+	if (own < 0) {
 		return err_fail(QALLOC_ESYSTEM, "%s: cannot open the file once more: %e", m->path);
 	}
 	errno = 0;
