@@ -163,6 +163,10 @@ static void no_file(int fd)
 		struct qalloc_options options;
 		uint64_t later;
 	} o = {.options = {.size = sizeof(o)}, .later = 1};
+	static union {
+		struct qalloc_options options;
+		char bytes[2 * 4096];
+	} much;
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -184,6 +188,9 @@ static void no_file(int fd)
 	refuses(qalloc_openfd(fd, &o.options) == NULL, QALLOC_EOPTIONS);
 	o.options.size = 1 << 20;
 	refuses(qalloc_openfd(fd, &o.options) == NULL, QALLOC_EOPTIONS);
+	/* It asks for nothing more, but no struct will ever be that long. */
+	much.options.size = sizeof(much);
+	refuses(qalloc_openfd(fd, &much.options) == NULL, QALLOC_EOPTIONS);
 	o.options.size = sizeof(o.options);
 	for (size_t i = 0; i < sizeof(wrong_flags) / sizeof(wrong_flags[0]); i++) {
 		o.options.flags = wrong_flags[i];

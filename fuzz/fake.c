@@ -59,6 +59,7 @@ void fake_begin(bool no_space_calls, uint64_t disk_bytes)
 		registry_unlock();
 	begun = true;
 	fake = (struct fake){.now = 1,
+			     .full_errno = ENOSPC,
 			     .no_space_calls = no_space_calls,
 			     .disk_begin = file_is_dense() ? file_allocated() : file_blocks(),
 			     .disk_bytes = disk_bytes};
@@ -162,7 +163,7 @@ int __wrap_os_reserve(int fd, uint64_t off, uint64_t len)
 	if (fake.disk_left != 0 && --fake.disk_left == 0) {
 		fake.disk_left = 1;
 		fake.ran_full = true;
-		errno = ENOSPC;
+		errno = fake.full_errno;
 		return -1;
 	}
 	/* Nothing to reserve: that is three system calls less. */

@@ -128,15 +128,20 @@ int __wrap_os_reopen(int fd, bool writable)
 	return fault_now() ? -1 : __real_os_reopen(fd, writable);
 }
 
-/* Some faults are not failures: the file is not the one that it should be. */
+/*
+ * Some faults are not failures: the file is not the one that it should be.  Or, where root is
+ * somebody else, it is allowed as the harness's own file is not: one's own, or with a name.
+ */
 static bool tell_lies(struct os_file *out, int kind)
 {
+	bool allowed = fake.other_user;
+
 	switch (kind) {
 	case EPERM:
-		out->owner = os_user() + 1;
+		out->owner = allowed ? os_user() : os_user() + 1;
 		return true;
 	case EACCES:
-		out->mode |= 022;
+		out->mode = allowed ? out->mode & ~022u : out->mode | 022u;
 		out->unlinked = false;
 		return true;
 	case EAGAIN:

@@ -137,6 +137,7 @@ struct fake {
 	uint64_t disk_bytes;    /* how many more there are */
 	uint64_t loads;         /* of words of the map, and of its file */
 	uint32_t disk_left;     /* reservations until the disk is full; 0: never */
+	int full_errno;         /* how a full disk is told: ENOSPC, or EDQUOT */
 	bool no_space_calls;    /* the file system cannot reserve */
 	bool ran_full;          /* a reservation was refused */
 	uint64_t started;       /* when the call began */

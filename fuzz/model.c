@@ -177,7 +177,7 @@ static void op_free(uint8_t op)
 		return;
 	}
 	FUZZ_CHECK(misuse_seen == 0);
-	if (errno == EAGAIN || errno == ENOSPC) {
+	if (errno == EAGAIN || errno == ENOSPC || errno == EDQUOT) {
 		live_not_freed();
 		return;
 	}

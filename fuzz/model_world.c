@@ -249,6 +249,7 @@ void op_world(uint8_t op)
 		break;
 	case 18:
 		fake.disk_left = 1 + take_u8(model.in) % 8;
+		fake.full_errno = (op & 32) != 0 ? EDQUOT : ENOSPC;
 		break;
 	case 19:
 		fake.disk_left = 0;
