@@ -80,6 +80,45 @@ static void write_long_tails(const struct seed *image)
 	write_seed(&s, "hostile", "long-run-given");
 }
 
+/* A block that a dead stream's intent names, whose tables nobody has seen: small, or a run. */
+static void far_block(bool run)
+{
+	struct geo g;
+	struct params p = late_words(&g);
+	struct seed s = begin_with(CONTROL_REPAIR | CONTROL_HOLES, &p);
+	uint64_t span = (GRANULE - g.words_off % GRANULE) / 8;
+	uint8_t bytes[64];
+
+	patch_word(&s, g.words_off + span * 8, run ? span_word_run(1) : span_word_small(0, 0));
+	patch_word(&s, g.pairs_off + span * g.span_pairs * PAIR_BYTES, run ? 0 : 1);
+	patch_word(&s, STREAMS_OFF, DEAD);
+	patch_word(&s, STREAMS_OFF + STREAM_INTENT, g.data_off + span * g.span_bytes);
+	patch_word(&s, STREAMS_OFF + STREAM_INTENT + 8, ROOTS_OFF + ROOT_VALUE);
+	program(&s, bytes, fail_each(bytes, 0, "\xD3\x01\x00\x00", 4));
+	write_seed(&s, "hostile", run ? "far-run-each-call" : "far-block-each-call");
+}
+
+/*
+ * The first place that is large enough ends a search's window, and the aligned one goes on in the
+ * next granule of words, which cannot be had.
+ */
+static void far_aligned(void)
+{
+	/* 400 spans, at a multiple of 2 MiB; the fourth call fails. */
+	static const uint8_t aligned[] = {0xC8, 3, 0x0B, 0xE2, 0x00, 0x00, 0x19, 1};
+	struct geo g;
+	struct params p = late_words(&g);
+	struct seed s = begin_with(CONTROL_REPAIR | CONTROL_HOLES, &p);
+
+	FUZZ_CHECK(g.words_off % GRANULE == GRANULE - 8 * 512 && g.span_bytes == 4096);
+	FUZZ_CHECK((p.base + g.data_off + 8544 * g.span_bytes) % (2 << 20) == 0);
+	for (uint64_t span = 399; span < 8000; span += 400)
+		patch_word(&s, g.words_off + span * 8, span_word_run(1));
+	patch_word(&s, g.words_off + UINT64_C(8) * 8100, span_word_run(1));
+	program(&s, aligned, sizeof(aligned));
+	write_seed(&s, "hostile", "far-aligned");
+}
+
 static void long_runs(void)
 {
 	struct geo g;
@@ -141,6 +180,11 @@ static void findings(struct seed s)
 
 	program(&t, held, sizeof(held));
 	write_seed(&t, "hostile", "finding-pool-held");
+	/* Who only reads wants it whole.  The last call, when it is closed again, fails. */
+	t = s;
+	t.bytes[0] |= (uint8_t)((25 - 15) << 4 | CONTROL_LATE);
+	t.bytes[1] |= OPEN_READONLY | OPEN_VERIFY;
+	write_seed(&t, "loadmap", "finding-refused-close-fails");
 	program(&s, bytes, fail_each(bytes, 0, "\xA2", 1));
 	write_seed(&s, "loadmap", "finding-each-call");
 	s.bytes[1] |= OPEN_READONLY;
@@ -240,6 +284,41 @@ static void lie_seeds(struct seed whole)
 		snprintf(name, sizeof(name), "lie-%u-%u-%u", i / 64, kind, call);
 		write_seed(&s, "loadmap", name);
 	}
+	/* Allowed ones: a file with a name that only its owner can write, and one's own. */
+	for (unsigned kind = 4; kind <= 6; kind += 2) {
+		struct seed s = whole;
+
+		s.bytes[0] |= (uint8_t)(3 << 4 | CONTROL_HOLES);
+		program(&s, "\x00\x20\x01\x40\x01\xA0", kind);
+		snprintf(name, sizeof(name), "lie-allowed-%u", kind);
+		write_seed(&s, "loadmap", name);
+	}
+}
+
+/* What was freed last is live again, and nothing else is free. */
+static void recent_is_live(void)
+{
+	static const uint8_t takes[] = {0xA0, 0x40, 0x01, 0xE0, 0x80, 0x00, 0xD0,
+					0,    0xD0, 1,    0,    0x20, 6};
+	struct qalloc_options options = shape(QALLOC_STATIC, 327680, 100000, 1);
+	struct map *m = create(&options);
+	struct seed s = begin(CONTROL_REPAIR, 0, 327680);
+
+	FUZZ_CHECK(m->geo.items == 1 && qalloc_malloc(m, 1) != NULL && qalloc_closemap(m) == 0);
+	dump(&s, 327680);
+	program(&s, takes, sizeof(takes));
+	write_seed(&s, "hostile", "recent-is-live");
+}
+
+/* No span gets disk space, by a quota; the last one is not free, so the search begins again. */
+static void quota(struct seed s, uint64_t words)
+{
+	static const uint8_t takes[] = {0x00, 0x69, 0xF2, 0x00, 0x00, 0x69, 0xB0};
+
+	patch_word(&s, words + UINT64_C(15) * 8, span_word_run(1));
+	patch_word(&s, STATE_FRONTIER, 16);
+	program(&s, takes, sizeof(takes));
+	write_seed(&s, "check", "quota");
 }
 
 /* More blocks than a sweep has room for at first: the first one that is looked at refers to all. */
@@ -278,6 +357,11 @@ void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_
 	roots_and_copies(whole, words);
 	long_runs();
 	late_tables();
+	far_block(false);
+	far_block(true);
+	far_aligned();
+	recent_is_live();
+	quota(whole, words);
 	lie_seeds(whole);
 	lost_page(whole);
 	many_blocks(whole, words, pairs);
