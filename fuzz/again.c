@@ -12,6 +12,18 @@
 /* Enough for two waits for a stream, in which each look costs a microsecond. */
 #define STORES_EVERY (fuzz_repeats ? 100000u : 10000u)
 
+/* If it was to open the map and could not, the map is opened now: the program goes on. */
+static void go_on(void)
+{
+	fake.fault_in = 0;
+	fake.fault_more = 0;
+	fake.countdown = 0;
+	if (r.map != NULL)
+		return;
+	image_put_back();
+	rough_open();
+}
+
 /*
  * The next operation, again and again on the same file: the first of its system calls fails, the second...,
  * or two, three, or all from there on.
@@ -37,8 +49,7 @@ void each_call_fails(uint8_t which, uint32_t more)
 		rough_step(take_u8(r.in));
 		answer(image_contents());
 		failed = fake.faulted;
-		fake.fault_in = 0;
-		fake.fault_more = 0;
+		go_on();
 	}
 	fake.faulted = true;
 	fake.loads = loads;
@@ -80,7 +91,7 @@ void each_load_sees(void)
 		rough_step(take_u8(r.in));
 		answer(image_contents());
 		seen = fake.countdown == 0;
-		fake.countdown = 0;
+		go_on();
 	}
 	fake.scribble = scribble;
 	fake.loads = loads;

@@ -283,6 +283,13 @@ static void opened(void *map)
 	FUZZ_CHECK(geo_is_valid(&r.m->geo));
 }
 
+void rough_open(void)
+{
+	call_enter(0);
+	opened(qalloc_openfd(r.fd, r.options));
+	expect(r.map != NULL);
+}
+
 /* Keeps a few blocks, and frees all others. */
 static int reach(void *block, size_t size, struct qalloc_marks *marks, void *arg)
 {
@@ -346,9 +353,7 @@ static void op_reopen(void)
 	expect(qalloc_malloc(closed, 1) != NULL);
 	FUZZ_CHECK(qalloc_error() == QALLOC_EHANDLE);
 	fake.fault_in = fault_in;
-	call_enter(0);
-	opened(qalloc_openfd(r.fd, r.options));
-	expect(r.map != NULL);
+	rough_open();
 }
 
 static void op_around(uint8_t op)

@@ -24,6 +24,7 @@ struct rough {
 extern struct rough r;
 
 void rough_step(uint8_t op);
+void rough_open(void); /* r.map; NULL: that failed */
 
 /* ---- again.c ------------------------------------------------------------- */
 
