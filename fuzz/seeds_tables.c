@@ -94,7 +94,9 @@ static void far_block(bool run)
 	patch_word(&s, STREAMS_OFF, DEAD);
 	patch_word(&s, STREAMS_OFF + STREAM_INTENT, g.data_off + span * g.span_bytes);
 	patch_word(&s, STREAMS_OFF + STREAM_INTENT + 8, ROOTS_OFF + ROOT_VALUE);
-	program(&s, bytes, fail_each(bytes, 0, "\xD3\x01\x00\x00", 4));
+	/* First of all the disk is full for once. */
+	memcpy(bytes, "\xC9\xFF\xD3\x01\x00\x00", 6);
+	program(&s, bytes, fail_each(bytes, 6, "\xD3\x01\x00\x00", 4));
 	write_seed(&s, "hostile", run ? "far-run-each-call" : "far-block-each-call");
 }
 
@@ -208,6 +210,23 @@ static void broken_run(struct seed s, struct seed zeroing)
 	patch_word(&zeroing, 262144 - 8, 1);
 	program(&zeroing, "\xA0\xC8\xFF\x40\x04", 5);
 	write_seed(&zeroing, "loadmap", "zeroing-holes-and-data-each-call");
+}
+
+/* A run that cannot be wiped: it is freed with the pointer to it, or the dead have left it. */
+static void wiping_fails(const struct seed *zeroing)
+{
+	static const uint8_t freed[] = {0xD0, 1, 0, 0xA5, 8, 0xC8, 0xFC, 0xD1, 1, 0, 0};
+	static const uint8_t left[] = {0xE0, 0x08, 0x02, 0,    0xE0, 0x09, 0x03, 0,    0xE0,
+				       0x0A, 0xE7, 0x70, 0x20, 0,    0,    0,    0,    0,
+				       0,    0,    0xE0, 0x07, 0x02, 0,    0xE0, 0x05, 0x80,
+				       3,    0,    0xC8, 0xFC, 0xD3, 1,    0,    0};
+	struct seed s = *zeroing;
+
+	program(&s, freed, sizeof(freed));
+	write_seed(&s, "hostile", "zeroing-fails-freed");
+	s = *zeroing;
+	program(&s, left, sizeof(left));
+	write_seed(&s, "hostile", "zeroing-fails-left");
 }
 
 /* Who creates a root finds that somebody else has done so; and a read-only map is looked at in copies. */
@@ -354,6 +373,7 @@ void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_
 	struct seed s = whole;
 
 	broken_run(whole, zeroing);
+	wiping_fails(&zeroing);
 	roots_and_copies(whole, words);
 	long_runs();
 	late_tables();
