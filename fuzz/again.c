@@ -123,3 +123,19 @@ void every_load_sees_another(void)
 	fake.countdown = 0;
 	fake.scribble = scribble;
 }
+
+/* The next operation in a forked child: it has no identity of its own, and attaches anew. */
+void in_a_child(void)
+{
+	struct identity parent = *r.m->self;
+	uint8_t op = take_u8(r.in);
+
+	/* It neither opens nor closes. */
+	if (op >= 0xC0 && (op & 0x3C) != 0x10)
+		return;
+	*r.m->self = (struct identity){0};
+	rough_step(op);
+	fake.fault_in = 0;
+	map_detach(r.m);
+	*r.m->self = parent;
+}

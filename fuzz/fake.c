@@ -17,6 +17,7 @@
 
 #define CALL_USEC_MAX 3500000u /* three locks of a second each, and what looking costs */
 #define CALL_BYTES_FREE ((uint64_t)4 << 20)
+#define DISK_NEARLY_FULL ((uint64_t)512 << 10)
 
 struct fake fake;
 bool fuzz_verbose, fuzz_repeats;
@@ -32,6 +33,8 @@ uint32_t __wrap_os_user(void);
 uint32_t __real_os_user(void);
 int __wrap_os_reserve(int fd, uint64_t off, uint64_t len);
 int __real_os_reserve(int fd, uint64_t off, uint64_t len);
+bool __wrap_os_nearly_full(int fd);
+int __wrap_os_populate(uint64_t addr, uint64_t len);
 
 /* Present where a sanitizer is. */
 void __sanitizer_print_stack_trace(void) __attribute__((weak));
@@ -182,4 +185,25 @@ int __wrap_os_reserve(int fd, uint64_t off, uint64_t len)
 	fake.reserved += file_blocks() - before;
 	FUZZ_CHECK(fake.reserved <= fake.reserve_limit + file_allocated());
 	return result;
+}
+
+/* The disk is small, or the program has said how many reservations there are. */
+bool __wrap_os_nearly_full(int fd)
+{
+	(void)fd;
+	return fake.disk_left != 0 ||
+	       (!file_is_dense() &&
+		file_blocks() + DISK_NEARLY_FULL > fake.disk_begin + fake.disk_bytes);
+}
+
+/* Of a memfd all that was reserved is there. */
+int __wrap_os_populate(uint64_t addr, uint64_t len)
+{
+	(void)addr;
+	answer(len);
+	if (!fault_now())
+		return 0;
+	fake.ran_full = true;
+	errno = ENOSPC;
+	return -1;
 }

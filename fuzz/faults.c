@@ -12,6 +12,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#define PRIVATE_MAX 64u
+
 int __real_os_open(const char *path, unsigned flags);
 int __real_os_reopen(int fd, bool writable);
 int __real_os_identify(int fd, struct os_file *out);
@@ -27,6 +29,7 @@ int __real_os_locked_in(int fd, uint64_t off, uint64_t len, bool *locked, uint64
 void *__real_os_pin_locks(int fd);
 void *__real_os_map_private(size_t size);
 void *__real_os_map_wiped(size_t size);
+int __real_os_unmap(void *addr, size_t size);
 int __real_os_map_file(int fd, uint64_t base, uint64_t size, uint64_t guard, bool writable);
 int __real_os_protect_none(uint64_t addr, uint64_t len);
 int __real_os_sync_mapping(uint64_t addr, uint64_t len);
@@ -47,6 +50,7 @@ int __wrap_os_locked_in(int fd, uint64_t off, uint64_t len, bool *locked, uint64
 void *__wrap_os_pin_locks(int fd);
 void *__wrap_os_map_private(size_t size);
 void *__wrap_os_map_wiped(size_t size);
+int __wrap_os_unmap(void *addr, size_t size);
 int __wrap_os_map_file(int fd, uint64_t base, uint64_t size, uint64_t guard, bool writable);
 int __wrap_os_protect_none(uint64_t addr, uint64_t len);
 int __wrap_os_sync_mapping(uint64_t addr, uint64_t len);
@@ -240,9 +244,54 @@ void *__wrap_os_pin_locks(int fd)
 	return fault_now() ? NULL : __real_os_pin_locks(fd);
 }
 
+/* Private memory, which ends at a page that nobody may touch. */
+static struct private
+{
+	char *at, *end; /* the page */
+}
+privates[PRIVATE_MAX];
+
+uint64_t private_bytes(void)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < PRIVATE_MAX; i++)
+		bytes += (uint64_t)(privates[i].end - privates[i].at);
+	return bytes;
+}
+
+static struct private *private_ending(const char *end)
+{
+	unsigned i = 0;
+
+	while (i < PRIVATE_MAX && privates[i].end != end)
+		i++;
+	return i < PRIVATE_MAX ? &privates[i] : NULL;
+}
+
 void *__wrap_os_map_private(size_t size)
 {
-	return fault_now() ? NULL : __real_os_map_private(size);
+	struct private *p = private_ending(NULL);
+	char *at = fault_now() ? NULL : __real_os_map_private(page_up(size) + os_page());
+
+	if (at == NULL)
+		return NULL;
+	FUZZ_CHECK(p != NULL);
+	*p = (struct private){.at = at, .end = at + page_up(size)};
+	FUZZ_CHECK(__real_os_protect_none((uint64_t)(uintptr_t)p->end, os_page()) == 0);
+	return at;
+}
+
+/* The page goes with what is before it; of a map's own memory the beginning stays for a while. */
+int __wrap_os_unmap(void *addr, size_t size)
+{
+	char *at = addr;
+	struct private *p = private_ending(at + page_up(size));
+
+	if (p == NULL || addr == NULL)
+		return __real_os_unmap(addr, size);
+	*p = (struct private){0};
+	return __real_os_unmap(addr, page_up(size) + os_page());
 }
 
 void *__wrap_os_map_wiped(size_t size)

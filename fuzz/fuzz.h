@@ -104,7 +104,7 @@ int image_blank(bool holes);
 struct qalloc_options image_options(const struct image *image);
 void *image_open(const struct image *image, int fd, const struct qalloc_options *options);
 
-/* Keeps what is in the file, and puts it back; a sparse one stays as it is. */
+/* Keeps what is in the file; puts it back, and answers what differs.  A sparse one stays as it is. */
 void image_keep(void);
 void image_put_back(void);
 
@@ -166,6 +166,8 @@ bool fault_now(void);
 void fault_open(const struct image *image, int fd);
 /* At the end of an input: whatever failed, no descriptor is left open but those that are always. */
 void fault_settle(int fd);
+/* What the library has of private memory. */
+uint64_t private_bytes(void);
 
 /* Around each call of the library: it ends in bounded time, and takes bounded disk space. */
 void call_begin(uint64_t wanted_bytes);

@@ -436,12 +436,21 @@ void image_keep(void)
 	memcpy(kept, file.window, kept_bytes);
 }
 
+/* What an operation made of the file is gone then: so that is answered now. */
 void image_put_back(void)
 {
 	struct stat st;
 
 	FUZZ_CHECK(fstat(file.fd, &st) == 0);
-	memcpy(file.window, kept, min_u64(kept_bytes, (uint64_t)st.st_size));
+	uint64_t size = min_u64(kept_bytes, (uint64_t)st.st_size), count = 4096;
+
+	for (uint64_t at = 0; at < size; at += count) {
+		count = min_u64(count, size - at);
+		if (memcmp(file.window + at, kept + at, count) == 0)
+			continue;
+		answer(words_digest(at, at, file.window + at, count));
+		memcpy(file.window + at, kept + at, count);
+	}
 }
 
 bool image_has_header(const uint8_t header[HDR_BYTES])

@@ -19,6 +19,7 @@
 #define LOOKS_MAX 3u
 #define LOADS_MAX (fuzz_repeats ? 60000u : 6000u)
 #define FILLED_MAX ((size_t)64 << 10)
+#define STOPPED 5 /* what a visitor returns */
 
 struct rough r;
 
@@ -94,6 +95,14 @@ static int visit(void *block, size_t size, void *arg)
 	answer(size);
 	r.blocks[r.visits % BLOCKS] = block;
 	return 0;
+}
+
+/* Looks at one block, whose page may be gone, and has seen enough. */
+static int visit_one(void *block, size_t size, void *arg)
+{
+	(void)visit(block, size, arg);
+	word_hook(block);
+	return STOPPED;
 }
 
 static int visit_root(const char *name, void *value, void *arg)
@@ -240,7 +249,11 @@ static void op_look(uint8_t op)
 	case 0:
 	case 1:
 		r.visits = 0;
-		expect(qalloc_walk(r.map, visit, NULL) == 0);
+		result = qalloc_walk(r.map, (op & 8) != 0 ? visit_one : visit, NULL);
+		if (result == STOPPED)
+			call_end();
+		else
+			expect(result == 0);
 		break;
 	case 2:
 	case 3:
@@ -298,7 +311,7 @@ static int reach(void *block, size_t size, struct qalloc_marks *marks, void *arg
 	FUZZ_CHECK(inside(block, 1));
 	FUZZ_CHECK(++r.visits <= VISITS_MAX + file_allocated());
 	qalloc_mark(marks, r.blocks[r.visits % BLOCKS]);
-	return r.visits % 64 == 63 ? 5 : 0;
+	return r.visits % 64 == 63 ? STOPPED : 0;
 }
 
 /* A block and the pointer to it, together. */
@@ -309,7 +322,7 @@ static void op_publish(uint8_t op)
 	void **where = by_name ? NULL : take_pointer();
 	const char *name = by_name ? take_name() : NULL;
 	size_t size = take_size(r.in, r.m);
-	size_t freed = 0;
+	size_t freed;
 
 	call_enter(size);
 	switch (op & 3) {
@@ -329,10 +342,12 @@ static void op_publish(uint8_t op)
 		break;
 	default:
 		r.visits = how;
+		freed = by_name ? 0 : SIZE_MAX;
 		if (by_name)
 			expect(qalloc_recover(r.map) == 0);
-		else if (qalloc_sweep(r.map, reach, NULL, &freed) != 5)
+		else if (qalloc_sweep(r.map, reach, NULL, &freed) != STOPPED)
 			call_end();
+		FUZZ_CHECK(freed != SIZE_MAX);
 		answer(freed);
 		break;
 	}
@@ -356,6 +371,15 @@ static void op_reopen(void)
 	rough_open();
 }
 
+/* What private memory a call needs, it gives back. */
+static void give_back(void (*operation)(uint8_t), uint8_t op)
+{
+	uint64_t before = private_bytes();
+
+	operation(op);
+	FUZZ_CHECK(private_bytes() == before);
+}
+
 static void op_around(uint8_t op)
 {
 	uint8_t calls;
@@ -376,7 +400,7 @@ static void op_around(uint8_t op)
 		if ((op & 4) != 0)
 			wrong_arguments(r.map, r.fd, op);
 		else
-			op_publish(op);
+			give_back(op_publish, op);
 		break;
 	default:
 		thread_become(op);
@@ -401,7 +425,7 @@ void rough_step(uint8_t op)
 		break;
 	case 5:
 		if (r.looks++ < LOOKS_MAX)
-			op_look(op);
+			give_back(op_look, op);
 		break;
 	case 6:
 		op_around(op);
@@ -415,6 +439,8 @@ void rough_step(uint8_t op)
 			fake.countdown = 1 + take_u8(r.in);
 		else if (r.hostile)
 			scribble();
+		else if (op == 0xE8)
+			in_a_child();
 		break;
 	}
 }

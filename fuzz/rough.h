@@ -34,6 +34,8 @@ void each_call_fails(uint8_t which, uint32_t more);
 void each_load_sees(void);
 /* With a word that is another one before every load. */
 void every_load_sees_another(void);
+/* The next operation in a forked child. */
+void in_a_child(void);
 
 /* ---- adversary.c --------------------------------------------------------- */
 
