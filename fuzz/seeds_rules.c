@@ -308,6 +308,11 @@ static const struct wrong wrongs[] = {
 	{"pool-died-nothing", {DIED(2, 4, 0)}},
 	{"pool-died-before-all",
 	 {DIED(2, 0, 2), {WORDS - 8, SPAN_TAIL}, {WORDS, SPAN_TAIL}, {WORDS + 8, SPAN_TAIL}}},
+	{"pool-died-behind-no-run",
+	 {DIED(2, 10, 2),
+	  {WORDS + 9 * 8, RUN_WORD(9)},
+	  {WORDS + 10 * 8, SPAN_TAIL},
+	  {WORDS + 11 * 8, SPAN_TAIL}}},
 	{"pool-held-by-us", {{STATE_POOL, UINT64_C(0x0000000300000002)}}},
 	{"pool-dead-same-epoch", {{STATE_POOL, DEAD}, {SLOTS_OFF + 16, 5}}},
 	{"pool-died-giving-kept",
@@ -354,6 +359,11 @@ static const struct wrong wrongs[] = {
 	{"record-abandoned", {RECORD_DIED(0, DATA, ROOT_CELL(1)), {RECORDS, 1}}},
 	{"record-of-us",
 	 {RECORD_DIED(0, DATA, ROOT_CELL(1)), {RECORDS, UINT64_C(0x0000000300000002)}}},
+	{"record-free-names-a-block", {{RECORDS + RECORD_BLOCK, DATA}}},
+	{"record-of-us-in-a-block",
+	 {{RECORDS, UINT64_C(0x0000000300000002)},
+	  {RECORDS + RECORD_CELL, DATA + 16},
+	  {RECORDS + RECORD_BLOCK, DATA}}},
 	{"roots-dead", {{STATE_ROOTS, DEAD}}},
 	{"roots-held-by-us", {{STATE_ROOTS, UINT64_C(0x0000000300000002)}}},
 	{"stream-dead", {{STREAMS_OFF, DEAD}}},
@@ -414,6 +424,19 @@ static void record_seeds(struct seed whole)
 	write_seed(&s, "loadmap", "records-of-the-dead");
 }
 
+/* Somebody makes a run of the empty span meanwhile; or it is a stream's that is held for ever. */
+static void write_changed(const struct seed *empty, uint64_t other)
+{
+	struct seed s = *empty;
+
+	program(&s, "\xA0\xE8\x47\x41\x00\xC0\x08", 7);
+	write_seed(&s, "hostile", "empty-span-run");
+	s = *empty;
+	patch_word(&s, other, owner_in(empty, 1));
+	program(&s, "\xA0\xE8\x47\x21\x05\x00\xC0\x08", 8);
+	write_seed(&s, "hostile", "empty-span-held");
+}
+
 /* What is repeated: on a map that zeroes on free as well, and where the dead left something. */
 static void sweep_seeds(struct seed whole, bool zeroing)
 {
@@ -429,6 +452,8 @@ static void sweep_seeds(struct seed whole, bool zeroing)
 	patch_word(&empty, WORDS + 7 * 8, span_word_small(0, 5));
 	patch_word(&empty, STATE_FRONTIER, 8);
 	write_stores(&empty, zeroing ? "zeroing-empty-span" : "empty-span", 32, 33);
+	if (!zeroing)
+		write_changed(&empty, STREAMS_OFF + STREAM_BYTES);
 	/* The small blocks belong to a stream that is not ours. */
 	patch_word(&whole, WORDS, 0x00010001);
 	write_stores(&whole, zeroing ? "zeroing-remote" : "remote", 7, 11);

@@ -121,6 +121,21 @@ static void far_aligned(void)
 	write_seed(&s, "hostile", "far-aligned");
 }
 
+/* A look for data fails as unsupported; what is reserved then can be, and the numbers say so. */
+static void write_unsupported(const struct seed *image)
+{
+	char name[64];
+
+	for (uint8_t call = 0; call < 8; call++) {
+		const uint8_t bytes[] = {0xA0, 0xCF, call, 0x43, 1, 0xA4};
+		struct seed s = *image;
+
+		program(&s, bytes, sizeof(bytes));
+		snprintf(name, sizeof(name), "long-run-unsupported-%u", call);
+		write_seed(&s, "hostile", name);
+	}
+}
+
 static void long_runs(void)
 {
 	struct geo g;
@@ -142,6 +157,7 @@ static void long_runs(void)
 	patch(&whole, g.words_off, words, sizeof(words));
 	write_long_run(&whole, "whole");
 	write_long_tails(&whole);
+	write_unsupported(&whole);
 	patch(&hole, g.words_off, words, first * 8);
 	write_long_run(&hole, "hole");
 	patch_word(&hole, g.data_end - 8, 1);
@@ -368,6 +384,47 @@ static void many_blocks(struct seed s, uint64_t words, uint64_t pairs)
 	write_seed(&s, "check", "sweep-many-blocks");
 }
 
+/* Who wants a block finds the span full that it has never used, and then somebody frees some. */
+static void full_span(struct seed s, uint64_t pairs)
+{
+	char name[64];
+
+	for (unsigned i = 0; i < 4; i++)
+		patch_word(&s, pairs + (uint64_t)16 * i, UINT64_MAX);
+	for (uint8_t load = 0; load < 16; load++) {
+		/* By the size of the run, of which it hears last but one, it knows the tables. */
+		const uint8_t bytes[] = {0xA0, 0x43, 2, 0xF0, load, 0x00, 0x02, 0x80, 0, 0, 0, 6};
+		struct seed t = s;
+
+		program(&t, bytes, sizeof(bytes));
+		snprintf(name, sizeof(name), "full-span-freed-%u", load);
+		write_seed(&t, "hostile", name);
+	}
+}
+
+/* A forked child that cannot attach is not alone. */
+static void sweep_in_a_child(struct seed s)
+{
+	program(&s, "\xE8\xD3\x00\x00\xC8\xFF\xE8\xD3\x00\x00\xA4\xA0", 12);
+	write_seed(&s, "loadmap", "child-sweeps-each-call");
+}
+
+/* Where the roots end there is the offset of a block: what no name has found is no root. */
+static void lost_root(struct seed s)
+{
+
+	patch_word(&s, ROOTS_OFF + (QALLOC_ROOTS_MAX + 1) * ROOT_BYTES + ROOT_VALUE, 0x30000);
+	program(&s, "\xE8\x1F\x00\xD2\x01\x02\x02\x06", 8);
+	write_seed(&s, "hostile", "root-page-lost");
+}
+
+/* Who has seen enough of a walk is told so, even if the page was lost that was looked at. */
+static void stopped_walk(struct seed s)
+{
+	program(&s, "\xE8\x1F\x00\xA8", 4);
+	write_seed(&s, "hostile", "stopped-walk-page-lost");
+}
+
 void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_t pairs)
 {
 	struct seed s = whole;
@@ -386,6 +443,10 @@ void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_
 	lost_page(whole);
 	many_blocks(whole, words, pairs);
 	half_empty(whole, words, pairs);
+	full_span(whole, pairs);
+	stopped_walk(whole);
+	lost_root(whole);
+	sweep_in_a_child(whole);
 	patch_word(&s, words, 4);
 	findings(s);
 }
