@@ -62,7 +62,6 @@ void write_faults(const struct seed *image, const char *name);
 void write_open_faults(const struct seed *image);
 void write_stores(const struct seed *image, const char *name, unsigned first, unsigned end);
 void write_settled(const struct seed *image, const char *name);
-void write_wiped(const struct seed *zeroing);
 void dead_seeds(void);
 
 /* ---- seeds_moments.c ----------------------------------------------------- */

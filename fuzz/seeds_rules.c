@@ -390,22 +390,6 @@ static void add_words(struct seed *s, const struct wrong *wrong)
 		patch_word(s, wrong->words[k].off, wrong->words[k].value);
 }
 
-/* More findings than are kept. */
-static void many_findings(struct seed s)
-{
-	struct params p = sound(false);
-	uint8_t words[8 * 400];
-	struct geo g;
-
-	p.file_size = 4 << 20;
-	p.streams = 16;
-	FUZZ_CHECK(geo_compute(&p, &g) == QALLOC_OK && g.spans > 400);
-	s = begin_with(CONTROL_REPAIR | CONTROL_HOLES, &p);
-	memset(words, 0xEE, sizeof(words));
-	patch(&s, g.words_off, words, sizeof(words));
-	write_map(&s, "check-many-findings");
-}
-
 /* All records in use: by a living thread, or by dead ones. */
 static void record_seeds(struct seed whole)
 {
@@ -444,8 +428,6 @@ static void sweep_seeds(struct seed whole, bool zeroing)
 	write_stores(&whole, zeroing ? "zeroing" : "whole", zeroing ? 5 : 0,
 		     zeroing ? 11 : UINT_MAX);
 	write_settled(&whole, zeroing ? "zeroing" : "whole");
-	if (zeroing)
-		write_wiped(&whole);
 	struct seed empty = whole;
 
 	/* A span without a block: who wants a run gets it back. */
@@ -504,6 +486,5 @@ void state_seeds(void)
 	moment_seeds(&whole);
 	sweep_seeds(whole, false);
 	sweep_seeds(whole_map(QALLOC_ZERO_ON_FREE), true);
-	many_findings(whole);
 	write_open_faults(&whole);
 }

@@ -198,7 +198,6 @@ struct left {
 	struct bytes stores[6];
 };
 
-#define LEFT_RUN 2u
 #define OFFSET(a, b, c) 0xE0 + 7, a, b, c, 0, 0, 0, 0, 0
 
 static const struct left left[] = {
@@ -299,34 +298,6 @@ void write_settled(const struct seed *image, const char *name)
 				count = 0;
 			}
 		}
-	}
-}
-
-/*
- * A run on a map that zeroes, freed out of a pointer, and left by the dead.  Twice: what was refused has
- * made ready what the next one need not ask for, so that other calls fail.
- */
-void write_wiped(const struct seed *zeroing)
-{
-	static const struct bytes calls[] = {{4, {0xD1, 0, 1, 0x02}}, {4, {0xD3, 1, 0, 0}}};
-	static const struct bytes run = {5, {0xD0, 0, 1, 0xA4, 6}};
-
-	for (unsigned i = 0; i < 2; i++) {
-		uint8_t bytes[128] = {0xA0};
-		struct seed s = *zeroing;
-		size_t count = 1;
-
-		if (i == 0)
-			count = append(bytes, count, &run);
-		else
-			count = leave(bytes, count, &left[LEFT_RUN]);
-		for (unsigned k = 0; k < 2; k++) {
-			bytes[count++] = 0xC8;
-			bytes[count++] = 0xFC;
-			count = append(bytes, count, &calls[i]);
-		}
-		program(&s, bytes, count);
-		write_seed(&s, "hostile", i == 0 ? "zeroing-run-freed-from" : "zeroing-run-left");
 	}
 }
 

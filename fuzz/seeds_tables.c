@@ -164,31 +164,6 @@ static void long_runs(void)
 	write_long_run(&hole, "hole-and-data");
 }
 
-/* Two streams of the dead, and what they left is in spans whose tables nobody has seen yet. */
-static void late_tables(void)
-{
-	struct geo g;
-	struct params p = late_words(&g);
-	struct seed s = begin_with(CONTROL_REPAIR | CONTROL_HOLES, &p);
-	uint64_t first = GRANULE / 8;
-	uint8_t bytes[64];
-
-	patch_word(&s, STATE_FRONTIER, first + 2);
-	for (uint32_t i = 0; i < 2; i++) {
-		uint64_t stream = STREAMS_OFF + (uint64_t)i * STREAM_BYTES, span = first + i;
-
-		patch_word(&s, stream, DEAD);
-		patch_word(&s, stream + STREAM_INTENT, g.data_off + span * g.span_bytes);
-		patch_word(&s, stream + STREAM_INTENT + 8, ROOTS_OFF + ROOT_VALUE);
-		patch_word(&s, g.words_off + span * 8, span_word_small(i, 0));
-		patch_word(&s, g.pairs_off + span * g.span_pairs * PAIR_BYTES, 1);
-	}
-	/* First the disk is full: once they are ready nobody asks for them again. */
-	memcpy(bytes, "\xC9\xFC\xD3\x01\x00\x00", 6);
-	program(&s, bytes, fail_each(bytes, 6, "\xD3\x01\x00\x00", 4));
-	write_seed(&s, "hostile", "late-tables-of-dead-streams");
-}
-
 /* In a map with a finding: who checks it wants the pool, and looks again. */
 static void findings(struct seed s)
 {
@@ -425,6 +400,23 @@ static void stopped_walk(struct seed s)
 	write_seed(&s, "hostile", "stopped-walk-page-lost");
 }
 
+/* More findings than are kept. */
+static void many_findings(void)
+{
+	struct params p = sound(false);
+	uint8_t words[8 * 400];
+	struct geo g;
+
+	p.file_size = 4 << 20;
+	p.streams = 16;
+	FUZZ_CHECK(geo_compute(&p, &g) == QALLOC_OK && g.spans > 400);
+	struct seed s = begin_with(CONTROL_REPAIR | CONTROL_HOLES, &p);
+
+	memset(words, 0xEE, sizeof(words));
+	patch(&s, g.words_off, words, sizeof(words));
+	write_map(&s, "check-many-findings");
+}
+
 void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_t pairs)
 {
 	struct seed s = whole;
@@ -433,7 +425,6 @@ void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_
 	wiping_fails(&zeroing);
 	roots_and_copies(whole, words);
 	long_runs();
-	late_tables();
 	far_block(false);
 	far_block(true);
 	far_aligned();
@@ -449,4 +440,5 @@ void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_
 	sweep_in_a_child(whole);
 	patch_word(&s, words, 4);
 	findings(s);
+	many_findings();
 }
