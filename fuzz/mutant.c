@@ -7,7 +7,7 @@
  *
  *  - First every input runs with all checks, and what they find is noted: a mutant is tried only on the
  *    inputs where it finds something else.
- *  - Each mutant runs in a child.  Noticed: it ends by a signal (a sanitizer, a property, a second
+ *  - Each mutant runs in a child.  Noticed: it ends by a signal (a sanitizer, a property, three seconds
  *    of processor time for one input), or an input answers something else than recorded.
  *  - MUTANT_INPUTS: how many inputs for each mutant at most.
  *  - Prints the numbers of those that were noticed, and by which input.
@@ -31,7 +31,7 @@
 #define MUTANTS_MAX 4096u
 #define INPUTS_MAX 4096u
 #define INPUT_MAX ((size_t)64 << 10)
-#define INPUT_SECONDS 1
+#define INPUT_SECONDS 3
 #define NONE (-2) /* no mutant: all inputs run, and none may notice anything */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
