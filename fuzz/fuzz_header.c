@@ -164,6 +164,7 @@ static void shift(struct geo *g, unsigned from, uint64_t bytes)
 
 #define TWISTS 17
 #define ODD_SPAN_BYTES ((uint64_t)0x1400)
+
 /*
  * Geometries that break one clause and keep all others, which takes several fields.  False: this one
  * cannot be broken so.

@@ -70,6 +70,6 @@ void moment_seeds(const struct seed *whole);
 
 /* ---- seeds_tables.c ------------------------------------------------------ */
 
-void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_t pairs);
+void table_seeds(struct seed whole, struct seed zeroing);
 
 #endif

@@ -481,7 +481,7 @@ void state_seeds(void)
 			write_published(&s, wrongs[i].name);
 	}
 	write_published(&whole, "publish");
-	table_seeds(whole, whole_map(QALLOC_ZERO_ON_FREE), WORDS, PAIRS);
+	table_seeds(whole, whole_map(QALLOC_ZERO_ON_FREE));
 	record_seeds(whole);
 	moment_seeds(&whole);
 	sweep_seeds(whole, false);

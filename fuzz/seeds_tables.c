@@ -221,7 +221,7 @@ static void wiping_fails(const struct seed *zeroing)
 }
 
 /* Who creates a root finds that somebody else has done so; and a read-only map is looked at in copies. */
-static void roots_and_copies(struct seed whole, uint64_t words)
+static void roots_and_copies(struct seed whole)
 {
 	static const uint8_t creates[] = {0xA0, 0xE8, 0xAF, 0x01, 0xD0, 1, 0, 0x02, 6};
 	static const uint8_t looks[] = {0x43, 0xA0, 0,    0,    0, 0x43, 0xA0, 2,
@@ -230,7 +230,7 @@ static void roots_and_copies(struct seed whole, uint64_t words)
 	struct seed s = whole;
 
 	patch_word(&s, ROOTS_OFF + ROOT_BYTES, 'a');
-	patch_word(&s, ROOTS_OFF + ROOT_BYTES + ROOT_VALUE, 0x30000);
+	patch_word(&s, ROOTS_OFF + ROOT_BYTES + ROOT_VALUE, DATA);
 	program(&s, creates, sizeof(creates));
 	write_seed(&s, "hostile", "root-created-each-load");
 	s = whole;
@@ -244,7 +244,7 @@ static void roots_and_copies(struct seed whole, uint64_t words)
 	write_seed(&s, "loadmap", "readonly-each-call");
 	s = whole;
 	s.bytes[1] |= OPEN_READONLY;
-	patch_word(&s, words, 4);
+	patch_word(&s, WORDS, 4);
 	program(&s, looks, sizeof(looks));
 	write_seed(&s, "loadmap", "readonly-looks-at-nonsense");
 }
@@ -262,13 +262,13 @@ static void lost_page(struct seed s)
 }
 
 /* The last block of a pair is freed, and not of the span, while others are taken from another one. */
-static void half_empty(struct seed s, uint64_t words, uint64_t pairs)
+static void half_empty(struct seed s)
 {
 	static const uint8_t frees[] = {0x00, 0x02, 0x40, 5, 0xB0};
 
-	patch_word(&s, words + 64, span_word_small(0, 0));
-	patch_word(&s, pairs + (uint64_t)8 * 64, 1);
-	patch_word(&s, pairs + (uint64_t)8 * 64 + 16, 1);
+	patch_word(&s, WORDS + 64, span_word_small(0, 0));
+	patch_word(&s, PAIRS + (uint64_t)8 * 64, 1);
+	patch_word(&s, PAIRS + (uint64_t)8 * 64 + 16, 1);
 	patch_word(&s, STATE_FRONTIER, 9);
 	program(&s, frees, sizeof(frees));
 	write_seed(&s, "check", "free-last-of-a-pair");
@@ -321,18 +321,18 @@ static void recent_is_live(void)
 }
 
 /* No span gets disk space, by a quota; the last one is not free, so the search begins again. */
-static void quota(struct seed s, uint64_t words)
+static void quota(struct seed s)
 {
 	static const uint8_t takes[] = {0x00, 0x69, 0xF2, 0x00, 0x00, 0x69, 0xB0};
 
-	patch_word(&s, words + UINT64_C(15) * 8, span_word_run(1));
+	patch_word(&s, WORDS + UINT64_C(15) * 8, span_word_run(1));
 	patch_word(&s, STATE_FRONTIER, 16);
 	program(&s, takes, sizeof(takes));
 	write_seed(&s, "check", "quota");
 }
 
 /* More blocks than a sweep has room for at first: the first one that is looked at refers to all. */
-static void many_blocks(struct seed s, uint64_t words, uint64_t pairs)
+static void many_blocks(struct seed s)
 {
 	static const uint8_t sweep[] = {0xA0, 0x03, 0xDB, 0x04, 0xB0};
 	uint8_t ones[64], bytes[256];
@@ -342,8 +342,8 @@ static void many_blocks(struct seed s, uint64_t words, uint64_t pairs)
 	for (unsigned i = 0; i < 4; i++)
 		memset(ones + (size_t)16 * i, 0xFF, 8);
 	for (uint64_t i = 8; i < 14; i++) {
-		patch_word(&s, words + 8 * i, span_word_small(0, 0));
-		patch(&s, pairs + 64 * i, ones, sizeof(ones));
+		patch_word(&s, WORDS + 8 * i, span_word_small(0, 0));
+		patch(&s, PAIRS + 64 * i, ones, sizeof(ones));
 	}
 	patch_word(&s, STATE_FRONTIER, 14);
 	memcpy(bytes, sweep, sizeof(sweep));
@@ -360,12 +360,12 @@ static void many_blocks(struct seed s, uint64_t words, uint64_t pairs)
 }
 
 /* Who wants a block finds the span full that it has never used, and then somebody frees some. */
-static void full_span(struct seed s, uint64_t pairs)
+static void full_span(struct seed s)
 {
 	char name[64];
 
 	for (unsigned i = 0; i < 4; i++)
-		patch_word(&s, pairs + (uint64_t)16 * i, UINT64_MAX);
+		patch_word(&s, PAIRS + (uint64_t)16 * i, UINT64_MAX);
 	for (uint8_t load = 0; load < 16; load++) {
 		/* By the size of the run, of which it hears last but one, it knows the tables. */
 		const uint8_t bytes[] = {0xA0, 0x43, 2, 0xF0, load, 0x00, 0x02, 0x80, 0, 0, 0, 6};
@@ -387,8 +387,7 @@ static void sweep_in_a_child(struct seed s)
 /* Where the roots end there is the offset of a block: what no name has found is no root. */
 static void lost_root(struct seed s)
 {
-
-	patch_word(&s, ROOTS_OFF + (QALLOC_ROOTS_MAX + 1) * ROOT_BYTES + ROOT_VALUE, 0x30000);
+	patch_word(&s, ROOTS_OFF + (QALLOC_ROOTS_MAX + 1) * ROOT_BYTES + ROOT_VALUE, DATA);
 	program(&s, "\xE8\x1F\x00\xD2\x01\x02\x02\x06", 8);
 	write_seed(&s, "hostile", "root-page-lost");
 }
@@ -417,28 +416,28 @@ static void many_findings(void)
 	write_map(&s, "check-many-findings");
 }
 
-void table_seeds(struct seed whole, struct seed zeroing, uint64_t words, uint64_t pairs)
+void table_seeds(struct seed whole, struct seed zeroing)
 {
 	struct seed s = whole;
 
 	broken_run(whole, zeroing);
 	wiping_fails(&zeroing);
-	roots_and_copies(whole, words);
+	roots_and_copies(whole);
 	long_runs();
 	far_block(false);
 	far_block(true);
 	far_aligned();
 	recent_is_live();
-	quota(whole, words);
+	quota(whole);
 	lie_seeds(whole);
 	lost_page(whole);
-	many_blocks(whole, words, pairs);
-	half_empty(whole, words, pairs);
-	full_span(whole, pairs);
+	many_blocks(whole);
+	half_empty(whole);
+	full_span(whole);
 	stopped_walk(whole);
 	lost_root(whole);
 	sweep_in_a_child(whole);
-	patch_word(&s, words, 4);
+	patch_word(&s, WORDS, 4);
 	findings(s);
 	many_findings();
 }
