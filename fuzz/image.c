@@ -364,23 +364,11 @@ void *image_open(const struct image *image, int fd, const struct qalloc_options 
 	return qalloc_openmap(path, &by_path);
 }
 
-/* Most pages are zeros, which say nothing. */
-static bool page_is_zero(const uint8_t *bytes, uint64_t count)
-{
-	static const uint8_t zeros[4096];
-
-	return count >= sizeof(zeros) && memcmp(bytes, zeros, sizeof(zeros)) == 0;
-}
-
 static uint64_t words_digest(uint64_t digest, uint64_t at, const uint8_t *bytes, uint64_t count)
 {
 	uint64_t word;
 
 	for (uint64_t i = 0; i + 8 <= count; i += 8) {
-		if (i % 4096 == 0 && page_is_zero(bytes + i, count - i)) {
-			i += 4096 - 8;
-			continue;
-		}
 		memcpy(&word, bytes + i, sizeof(word));
 		if (word != 0)
 			digest = ((digest ^ (at + i)) * 31 + word) * UINT64_C(0x9E3779B97F4A7C15);
