@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library keeps for each thread, and its private lock.
+ * What the library keeps for each thread, and its private locks.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "../src/map.h"
 #include "../src/os.h"
 #include "../src/thread.h"
 #include "support.h"
@@ -103,6 +105,44 @@ static void a_handler_that_interrupts_the_holder_is_refused(void **state)
 	os_unmap(interrupted, os_page());
 }
 
+static void *interrupted_map;
+static volatile sig_atomic_t passed;
+
+static bool is_busy(bool failed)
+{
+	bool busy = failed && qalloc_error() == QALLOC_EBUSY && errno == EAGAIN;
+
+	errno = 0;
+	return busy;
+}
+
+static void opens_and_closes(int number)
+{
+	(void)number;
+	passed = is_busy(qalloc_loadmap(scratch("map")) == NULL) &&
+		 is_busy(qalloc_makedynmap((off_t)MIB, NULL, scratch("other"), 2) == NULL) &&
+		 is_busy(qalloc_closemap(interrupted_map) == -1) &&
+		 is_busy(qalloc_checkpoint() == -1) && is_busy(qalloc_cleanup() == -1) &&
+		 qalloc_malloc(interrupted_map, 24) != NULL;
+}
+
+static void a_handler_that_interrupts_an_opening_is_told_so(void **state)
+{
+	(void)state;
+	interrupted_map = qalloc_makedynmap((off_t)MIB, NULL, scratch("map"), 2);
+	assert_opened(interrupted_map);
+	assert_true(signal(SIGUSR1, opens_and_closes) != SIG_ERR);
+	/* As if in the middle of it. */
+	assert_int_equal(registry_lock(), 0);
+	assert_int_equal(raise(SIGUSR1), 0);
+	registry_unlock();
+	signal(SIGUSR1, SIG_DFL);
+	assert_true(passed);
+	assert_int_equal(access(scratch("other"), F_OK), -1);
+	assert_ptr_equal(qalloc_loadmap(scratch("map")), interrupted_map);
+	assert_int_equal(qalloc_cleanup(), 0);
+}
+
 static void *tells_its_number(void *arg)
 {
 	struct thread *t = thread_self();
@@ -137,6 +177,8 @@ int main(void)
 		cmocka_unit_test(a_lock_lets_one_in_at_a_time),
 		cmocka_unit_test(a_child_finds_a_held_lock_free),
 		cmocka_unit_test(a_handler_that_interrupts_the_holder_is_refused),
+		cmocka_unit_test_setup_teardown(a_handler_that_interrupts_an_opening_is_told_so,
+						scratch_begin, scratch_end),
 		cmocka_unit_test(threads_have_different_numbers),
 	};
 
