@@ -29,7 +29,7 @@ int __real_os_locked_in(int fd, uint64_t off, uint64_t len, bool *locked, uint64
 void *__real_os_pin_locks(int fd);
 void *__real_os_map_private(size_t size);
 void *__real_os_map_wiped(size_t size);
-int __real_os_unmap(void *addr, size_t size);
+void __real_os_unmap(void *addr, size_t size);
 int __real_os_map_file(int fd, uint64_t base, uint64_t size, uint64_t guard, bool writable);
 int __real_os_protect_none(uint64_t addr, uint64_t len);
 int __real_os_sync_mapping(uint64_t addr, uint64_t len);
@@ -50,7 +50,7 @@ int __wrap_os_locked_in(int fd, uint64_t off, uint64_t len, bool *locked, uint64
 void *__wrap_os_pin_locks(int fd);
 void *__wrap_os_map_private(size_t size);
 void *__wrap_os_map_wiped(size_t size);
-int __wrap_os_unmap(void *addr, size_t size);
+void __wrap_os_unmap(void *addr, size_t size);
 int __wrap_os_map_file(int fd, uint64_t base, uint64_t size, uint64_t guard, bool writable);
 int __wrap_os_protect_none(uint64_t addr, uint64_t len);
 int __wrap_os_sync_mapping(uint64_t addr, uint64_t len);
@@ -283,15 +283,17 @@ void *__wrap_os_map_private(size_t size)
 }
 
 /* The page goes with what is before it; of a map's own memory the beginning stays for a while. */
-int __wrap_os_unmap(void *addr, size_t size)
+void __wrap_os_unmap(void *addr, size_t size)
 {
 	char *at = addr;
 	struct private *p = private_ending(at + page_up(size));
 
-	if (p == NULL || addr == NULL)
-		return __real_os_unmap(addr, size);
+	if (p == NULL || addr == NULL) {
+		__real_os_unmap(addr, size);
+		return;
+	}
 	*p = (struct private){0};
-	return __real_os_unmap(addr, page_up(size) + os_page());
+	__real_os_unmap(addr, page_up(size) + os_page());
 }
 
 void *__wrap_os_map_wiped(size_t size)

@@ -122,10 +122,11 @@ bool owner_is_dead(struct map *m, uint64_t owner)
 	if ((uint32_t)shared_load(slot_epoch(m, slot)) != epoch) {
 		return true;
 	}
-	int fd = map_fd_quiet(m);
+	int saved = errno, fd = map_fd_quiet(m);
 	bool locked = true;
 
 	if (fd < 0 || os_byte_locked(fd, LOCK_BYTE_SLOT((uint64_t)slot), &locked) != 0) {
+		errno = saved;
 		return false; /* Not known: then nobody is declared dead. */
 	}
 	return !locked;
@@ -277,6 +278,7 @@ static uint64_t count_locked(int fd, uint64_t most)
 		{LOCK_BYTE_SLOT((uint64_t)0), LOCK_BYTE_SLOT((uint64_t)QALLOC_PROCESSES_MAX)}};
 	uint32_t left = 1;
 	uint64_t count = 0;
+	int saved = errno;
 
 	while (left > 0 && count < most) {
 		uint64_t from = ranges[left - 1].from, to = ranges[left - 1].to, where = 0;
@@ -295,6 +297,7 @@ static uint64_t count_locked(int fd, uint64_t most)
 			ranges[left++].to = where;
 		}
 	}
+	errno = saved;
 	return count;
 }
 

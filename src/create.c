@@ -317,7 +317,7 @@ static bool is_zero(int fd, uint64_t from, uint64_t to)
 		size_t got = 0;
 
 		if (os_next_data(fd, from, &from) != 0) {
-			return errno == ENXIO;
+			return false;
 		}
 		if (from >= to) {
 			return true;
@@ -344,7 +344,7 @@ static enum leftover leftover_of(int fd, uint64_t size)
 	size_t got = 0;
 	uint64_t data = 0;
 
-	if (size == 0 || (os_next_data(fd, 0, &data) != 0 && errno == ENXIO)) {
+	if (size == 0 || (os_next_data(fd, 0, &data) == 0 && data == UINT64_MAX)) {
 		return LEFT_BLANK;
 	}
 	if (os_read_at(fd, magic, sizeof(magic), 0, &got) != 0 || got < sizeof(magic)) {

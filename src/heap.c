@@ -129,7 +129,7 @@ enum last {
 	LAST_NOTHING
 };
 
-static enum last last_resort(struct map *m, const struct want *w, struct patience *p, uint64_t *rel)
+static enum last look_at_all(struct map *m, const struct want *w, struct patience *p, uint64_t *rel)
 {
 	p->busy = false; /* Only what cannot be entered now keeps the map from being full. */
 	for (uint32_t i = 0; i < LAST_TRIES; i++) {
@@ -154,6 +154,18 @@ static enum last last_resort(struct map *m, const struct want *w, struct patienc
 	/* Each time others were quicker, or the stream could not be entered. */
 	p->busy = true;
 	return LAST_NOTHING;
+}
+
+/* What fails on the way is nobody's error: the caller has its own. */
+static enum last last_resort(struct map *m, const struct want *w, struct patience *p, uint64_t *rel)
+{
+	struct kept before;
+
+	kept_take(&before);
+	enum last last = look_at_all(m, w, p, rel);
+
+	kept_put_back(&before);
+	return last;
 }
 
 static int full(struct map *m, const struct patience *p, uint64_t bytes)
@@ -207,9 +219,6 @@ static int take_home(struct map *m, const struct want *w, struct patience *p, ui
 static enum last last_after(struct map *m, const struct want *w, struct patience *p, uint64_t *rel,
 			    enum pool_result pool)
 {
-	struct kept why;
-
-	kept_take(&why);
 	enum last last = last_resort(m, w, p, rel);
 
 	if (last == LAST_FREE && pool != POOL_FAILED) {
@@ -218,9 +227,7 @@ static enum last last_after(struct map *m, const struct want *w, struct patience
 	if (last == LAST_TAKEN || last == LAST_RELEASED) {
 		return last;
 	}
-	if (pool == POOL_FAILED) {
-		kept_put_back(&why);
-	} else {
+	if (pool != POOL_FAILED) {
 		full(m, p, geo_block_bytes(&m->geo, w->cls));
 	}
 	return LAST_NOTHING;
@@ -298,7 +305,6 @@ static void *take_large(struct map *m, struct patience *p, uint64_t bytes, uint6
 			uint64_t cell)
 {
 	uint64_t count = bytes / m->geo.span_bytes + (bytes % m->geo.span_bytes != 0);
-	int saved = errno;
 	bool again = true;
 
 	for (uint32_t i = 0; i < LAST_TRIES; i++) {
@@ -309,7 +315,6 @@ static void *take_large(struct map *m, struct patience *p, uint64_t bytes, uint6
 			return none(m);
 		}
 		if (result == POOL_OK) {
-			errno = saved;
 			return taken(m, first * m->geo.span_bytes);
 		}
 		/* Spans may come back between that look at the pool and the sweep. */

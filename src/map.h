@@ -242,10 +242,10 @@ static inline uint64_t page_up(uint64_t n)
 	return (n + page - 1) / page * page;
 }
 
-/* Unmaps a map of `size` bytes with its guard.  Keeps errno when that works. */
+/* Unmaps a map of `size` bytes with its guard. */
 static inline int base_unmap(uint64_t base, uint64_t size)
 {
-	return os_unmap((void *)(uintptr_t)base, page_up(size) + GUARD_BYTES);
+	return os_unmap_file(base, page_up(size) + GUARD_BYTES);
 }
 
 static inline void request_release(struct request *req)

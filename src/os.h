@@ -4,6 +4,7 @@
  * goes through here.  Thin, no policy, no state but the thread's pointer.
  *
  *  - Unless it says otherwise a function returns 0, or -1 with errno.
+ *  - What works leaves errno as it was.
  *  - EINTR is retried here, and nothing here is a cancellation point.
  *  - Nothing here calls malloc or stdio.
  */
@@ -62,7 +63,10 @@ uint64_t os_size_limit(void); /* RLIMIT_FSIZE in bytes, UINT64_MAX: none */
 /* Reserves disk space without changing the size.  EOPNOTSUPP where the file system cannot. */
 int os_reserve(int fd, uint64_t off, uint64_t len);
 
-/* The next byte at or after `off` that is data, or hole; EOF is a hole.  -1 and ENXIO: none. */
+/*
+ * The next byte at or after `off` that is data, UINT64_MAX: none; or that is hole, where the
+ * end of the file counts as one, and -1 with ENXIO: `off` lies behind it.
+ */
 int os_next_data(int fd, uint64_t off, uint64_t *found);
 int os_next_hole(int fd, uint64_t off, uint64_t *found);
 
@@ -85,16 +89,17 @@ void *os_pin_locks(int fd);
 
 /* ---- Memory ------------------------------------------------------------- */
 
-size_t os_page(void);                  /* bytes of a page */
-void *os_map_private(size_t size);     /* zeroed, NORESERVE; NULL: failed */
-void *os_map_wiped(size_t size);       /* the same, reads as zero in a forked child */
-int os_unmap(void *addr, size_t size); /* keeps errno on success */
+size_t os_page(void);                   /* bytes of a page */
+void *os_map_private(size_t size);      /* zeroed, NORESERVE; NULL: failed */
+void *os_map_wiped(size_t size);        /* the same, reads as zero in a forked child */
+void os_unmap(void *addr, size_t size); /* keeps errno; what cannot be unmapped stays */
 
 /*
  * Maps `size` bytes of fd at exactly `base`, with `guard` PROT_NONE bytes behind the last page.
  * Replaces nothing: EEXIST if any part is taken.
  */
 int os_map_file(int fd, uint64_t base, uint64_t size, uint64_t guard, bool writable);
+int os_unmap_file(uint64_t base, uint64_t size); /* the guard counts */
 int os_protect_none(uint64_t addr, uint64_t len);
 int os_sync_mapping(uint64_t addr, uint64_t len); /* msync(MS_SYNC) */
 int os_drop_pages(uint64_t addr, uint64_t len);   /* MADV_REMOVE: zero, and give disk space back */
@@ -145,6 +150,9 @@ void os_signals_restore(const struct os_signals *saved);
 typedef bool os_bus_fn(uint64_t address);
 int os_bus_catch(os_bus_fn *claim);
 void os_bus_release(void);
+
+/* Whether a call that returned `rc` is to be made again; errno is then `saved`, as before it. */
+bool os_interrupted(int rc, int saved);
 
 /* Deferred cancellation off; the result goes to os_cancel_restore(). */
 int os_cancel_off(void);

@@ -33,11 +33,11 @@
 static int open_retry(const char *path, int flags, mode_t mode)
 {
 	int cancel = os_cancel_off();
-	int fd;
+	int saved = errno, fd;
 
 	do
 		fd = open(path, flags, mode);
-	while (fd < 0 && errno == EINTR);
+	while (os_interrupted(fd, saved));
 	os_cancel_restore(cancel);
 	return fd;
 }
@@ -192,11 +192,11 @@ int os_is_network(int fd, bool *network)
 		0x00C0FFEE, /* host directory of User Mode Linux */
 	};
 	struct statfs fs;
-	int rc;
+	int saved = errno, rc;
 
 	do
 		rc = fstatfs(fd, &fs);
-	while (rc && errno == EINTR);
+	while (os_interrupted(rc, saved));
 	if (rc)
 		return -1;
 	*network = false;
@@ -217,9 +217,12 @@ bool os_copies_on_write(int fd)
 		0x00003434, /* NILFS */
 	};
 	struct statfs fs;
+	int saved = errno;
 
-	if (fstatfs(fd, &fs))
+	if (fstatfs(fd, &fs)) {
+		errno = saved;
 		return true;
+	}
 	for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++) {
 		if ((uint32_t)fs.f_type == magics[i])
 			return true;
@@ -231,8 +234,13 @@ bool os_nearly_full(int fd)
 {
 	const uint32_t tmpfs = 0x01021994;
 	struct statfs fs;
+	int saved = errno;
 
-	return fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type != tmpfs &&
+	if (fstatfs(fd, &fs)) {
+		errno = saved;
+		return false;
+	}
+	return (uint32_t)fs.f_type != tmpfs &&
 	       (uint64_t)fs.f_bavail < ((uint64_t)64 << 20) / ((uint64_t)fs.f_bsize + 1);
 }
 
@@ -250,6 +258,7 @@ int os_read_at(int fd, void *buf, size_t len, uint64_t off, size_t *got)
 {
 	unsigned char *to = buf;
 	size_t done = 0;
+	int saved = errno;
 
 	*got = 0;
 	if (!fits_off(off, len))
@@ -263,7 +272,7 @@ int os_read_at(int fd, void *buf, size_t len, uint64_t off, size_t *got)
 
 		if (n == 0)
 			break;
-		if (n < 0 && errno != EINTR)
+		if (n < 0 && !os_interrupted(-1, saved))
 			return -1;
 		if (n > 0)
 			done += (size_t)n;
@@ -277,6 +286,7 @@ int os_write_at(int fd, const void *buf, size_t len, uint64_t off)
 {
 	const unsigned char *from = buf;
 	size_t done = 0;
+	int saved = errno;
 
 	if (!fits_off(off, len))
 		return -1;
@@ -290,7 +300,7 @@ int os_write_at(int fd, const void *buf, size_t len, uint64_t off)
 			errno = EIO;
 			return -1;
 		}
-		if (n < 0 && errno != EINTR)
+		if (n < 0 && !os_interrupted(-1, saved))
 			return -1;
 		if (n > 0)
 			done += (size_t)n;
@@ -301,13 +311,13 @@ int os_write_at(int fd, const void *buf, size_t len, uint64_t off)
 /* pre: size is not beyond os_size_limit(), else SIGXFSZ. */
 int os_set_size(int fd, uint64_t size)
 {
-	int rc;
+	int saved = errno, rc;
 
 	if (!fits_off(size, 0))
 		return -1;
 	do
 		rc = ftruncate(fd, (off_t)size);
-	while (rc && errno == EINTR);
+	while (os_interrupted(rc, saved));
 	return rc;
 }
 
@@ -323,9 +333,10 @@ uint64_t os_size_limit(void)
 static int reserve_retry(int fd, off_t off, off_t len)
 {
 	sigset_t all, before;
+	int saved = errno;
 	int rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, off, len);
 
-	if (rc == 0 || errno != EINTR)
+	if (!os_interrupted(rc, saved))
 		return rc;
 	/*
 	 * tmpfs gives back what it had reserved when a signal arrives: with a periodic timer a
@@ -335,7 +346,7 @@ static int reserve_retry(int fd, off_t off, off_t len)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	do
 		rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, off, len);
-	while (rc && errno == EINTR);
+	while (os_interrupted(rc, saved));
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return rc;
 }
@@ -367,7 +378,15 @@ static int seek_to(int fd, uint64_t off, int whence, uint64_t *found)
 
 int os_next_data(int fd, uint64_t off, uint64_t *found)
 {
-	return seek_to(fd, off, SEEK_DATA, found);
+	int saved = errno;
+
+	if (seek_to(fd, off, SEEK_DATA, found) == 0)
+		return 0;
+	if (errno != ENXIO)
+		return -1;
+	*found = UINT64_MAX;
+	errno = saved;
+	return 0;
 }
 
 int os_next_hole(int fd, uint64_t off, uint64_t *found)
@@ -378,11 +397,11 @@ int os_next_hole(int fd, uint64_t off, uint64_t *found)
 int os_sync_file(int fd)
 {
 	int cancel = os_cancel_off();
-	int rc;
+	int saved = errno, rc;
 
 	do
 		rc = fsync(fd);
-	while (rc && errno == EINTR);
+	while (os_interrupted(rc, saved));
 	os_cancel_restore(cancel);
 	return rc;
 }
@@ -406,7 +425,7 @@ int os_sync_dir(const char *path)
 static int lock_call(int fd, int command, short type, uint64_t off, uint64_t len,
 		     struct flock *lock)
 {
-	int rc;
+	int saved = errno, rc;
 
 	if (!fits_off(off, len))
 		return -1;
@@ -415,7 +434,7 @@ static int lock_call(int fd, int command, short type, uint64_t off, uint64_t len
 		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)off, .l_len = (off_t)len};
 	do
 		rc = fcntl(fd, command, lock);
-	while (rc && errno == EINTR);
+	while (os_interrupted(rc, saved));
 	return rc;
 }
 

@@ -66,14 +66,12 @@ void *os_map_wiped(size_t size)
 }
 
 /* pre: addr is a multiple of a page, and nobody uses [addr, addr + size) any more. */
-int os_unmap(void *addr, size_t size)
+void os_unmap(void *addr, size_t size)
 {
 	int saved = errno;
 
-	if (munmap(addr, size))
-		return -1;
+	(void)munmap(addr, size);
 	errno = saved;
-	return 0;
 }
 
 /* pre: base and guard are multiples of a page, size > 0. */
@@ -110,6 +108,12 @@ int os_map_file(int fd, uint64_t base, uint64_t size, uint64_t guard, bool writa
 	return 0;
 }
 
+/* pre: nobody uses what os_map_file() mapped any more; size is a multiple of a page. */
+int os_unmap_file(uint64_t base, uint64_t size)
+{
+	return munmap(pointer_to(base), size);
+}
+
 /* pre: [addr, addr + len) are whole pages of one of our mappings. */
 int os_protect_none(uint64_t addr, uint64_t len)
 {
@@ -129,11 +133,11 @@ int os_replace_page(uint64_t addr, uint64_t page, bool writable)
 int os_sync_mapping(uint64_t addr, uint64_t len)
 {
 	int cancel = os_cancel_off();
-	int rc;
+	int saved = errno, rc;
 
 	do
 		rc = msync(pointer_to(addr), len, MS_SYNC);
-	while (rc && errno == EINTR);
+	while (os_interrupted(rc, saved));
 	os_cancel_restore(cancel);
 	return rc;
 }
@@ -141,11 +145,11 @@ int os_sync_mapping(uint64_t addr, uint64_t len)
 /* pre: [addr, addr + len) are whole pages of a writable shared mapping of ours. */
 int os_drop_pages(uint64_t addr, uint64_t len)
 {
-	int rc;
+	int saved = errno, rc;
 
 	do
 		rc = madvise(pointer_to(addr), len, MADV_REMOVE);
-	while (rc && errno == EINTR);
+	while (os_interrupted(rc, saved));
 	return rc;
 }
 
@@ -161,7 +165,7 @@ int os_populate(uint64_t addr, uint64_t len)
 
 	do
 		rc = madvise(pointer_to(from), addr + len - from, MADV_POPULATE_WRITE);
-	while (rc && errno == EINTR);
+	while (os_interrupted(rc, saved));
 	if (rc && errno == EFAULT) {
 		errno = ENOSPC;
 		return -1;

@@ -202,6 +202,14 @@ void os_thread_set(void *pointer, size_t size)
 		(void)pthread_setspecific(thread_key, pointer);
 }
 
+bool os_interrupted(int rc, int saved)
+{
+	if (rc >= 0 || errno != EINTR)
+		return false;
+	errno = saved;
+	return true;
+}
+
 int os_cancel_off(void)
 {
 	int before = PTHREAD_CANCEL_ENABLE;

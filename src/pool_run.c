@@ -126,7 +126,6 @@ static enum whole run_whole(struct map *m, uint64_t first, uint64_t count)
 {
 	const uint64_t *words = map_word(m, m->geo.words_off);
 	uint64_t end = first + count;
-	int saved = errno;
 
 	for (uint64_t from = first; from < end;) {
 		uint64_t off = m->geo.words_off + from * 8;
@@ -135,14 +134,14 @@ static enum whole run_whole(struct map *m, uint64_t first, uint64_t count)
 
 		if (!meta_is_ready(m, off)) {
 			uint64_t data = 0;
-			int fd = map_fd(m);
+			int fd = map_fd(m), saved = errno;
 
 			if (fd < 0) {
 				return WHOLE_FAILED;
 			}
-			if ((os_next_data(fd, off, &data) != 0 && errno == ENXIO) ||
-			    data >= until) {
-				errno = saved;
+			if (os_next_data(fd, off, &data) != 0) {
+				errno = saved; /* Not known: then it may cost disk space. */
+			} else if (data >= until) {
 				return WHOLE_NO;
 			}
 			if (reserve_meta(m, off, 1) != 0) {
@@ -183,8 +182,6 @@ int pool_see_run(struct map *m, uint64_t first, uint64_t count)
 /* A hole is zero, and stays one. */
 int pool_wipe(struct map *m, uint64_t at, uint64_t end)
 {
-	int saved = errno;
-
 	while (at < end) {
 		uint64_t hole = 0;
 		int fd = map_fd(m);
@@ -193,11 +190,7 @@ int pool_wipe(struct map *m, uint64_t at, uint64_t end)
 			return -1;
 		}
 		if (os_next_data(fd, at, &at) != 0) {
-			if (errno != ENXIO) {
-				return reserve_fail(m);
-			}
-			errno = saved; /* The end of the data is told by an errno. */
-			return 0;
+			return reserve_fail(m);
 		}
 		if (at >= end) {
 			return 0;
@@ -228,11 +221,13 @@ static int wipe_run(struct map *m, uint64_t first, uint64_t count)
 {
 	uint64_t at = m->geo.data_off + first * m->geo.span_bytes;
 	uint64_t bytes = count * m->geo.span_bytes;
+	int saved = errno;
 
 	if (at % os_page() == 0 && bytes % os_page() == 0 &&
 	    pool_drop(m, m->base + at, bytes) == 0) {
 		return 0;
 	}
+	errno = saved;
 	return pool_wipe(m, at, at + bytes);
 }
 

@@ -191,11 +191,13 @@ static int map_close(struct map *m)
 	}
 	/* The program may have closed our descriptor and reused its number. */
 	struct os_file now;
+	int saved = errno;
 
 	if (os_identify(m->fd, &now) == 0 && same_identity(&now, &m->file) &&
 	    now.writable == !m->readonly) {
 		os_close(m->fd);
 	}
+	errno = saved;
 	os_unmap(m->self, os_page());
 	registry_bury(m);
 	return failed;

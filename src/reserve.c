@@ -31,10 +31,12 @@ static int reserve(struct map *m, uint64_t off, uint64_t len)
 		return -1;
 	}
 	len = min_u64(len, m->geo.file_size - off);
+	int saved = errno;
 	int result = os_reserve(fd, off, len);
 
 	if (result != 0 && errno == EOPNOTSUPP) {
 		__atomic_store_n(&m->reserves, 0, __ATOMIC_RELAXED);
+		errno = saved;
 		return 0;
 	}
 	/* The blocks are ours, and yet ext4 may need one more for its tables at the first store. */
@@ -139,7 +141,6 @@ int reserve_top(struct map *m)
 {
 	uint64_t frontier = min_u64(shared_load(map_word(m, STATE_FRONTIER)), m->geo.spans);
 	uint64_t top = __atomic_load_n(&m->top, __ATOMIC_ACQUIRE);
-	int saved = errno;
 
 	while (top < frontier) {
 		uint64_t off = m->geo.words_off + top * 8;
@@ -154,10 +155,7 @@ int reserve_top(struct map *m)
 			}
 			/* A frontier beyond all data is a lie; do not let it cost disk space. */
 			if (os_next_data(fd, off, &data) != 0) {
-				if (errno != ENXIO) {
-					return -1;
-				}
-				break;
+				return -1;
 			}
 			if (data >= end) {
 				break;
@@ -169,6 +167,5 @@ int reserve_top(struct map *m)
 		top = min_u64((end - m->geo.words_off) / 8, frontier);
 		__atomic_store_n(&m->top, top, __ATOMIC_RELEASE);
 	}
-	errno = saved;
 	return 0;
 }

@@ -4,7 +4,6 @@
  */
 #include "scan.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define PIECE_BYTES ((uint64_t)GRANULE)
@@ -12,7 +11,6 @@
 int scan_begin(struct scan *s, struct map *m)
 {
 	memset(s, 0, sizeof(*s));
-	s->saved_errno = errno;
 	s->m = m;
 	s->memory_bytes = 2 * PIECE_BYTES;
 	s->memory = os_map_private(s->memory_bytes);
@@ -33,9 +31,6 @@ int scan_begin(struct scan *s, struct map *m)
 void scan_end(struct scan *s)
 {
 	os_unmap(s->memory, s->memory_bytes);
-	if (!s->failed) {
-		errno = s->saved_errno; /* The end of the data is told by an errno. */
-	}
 }
 
 static void scan_failed(struct scan *s, const char *what)
@@ -95,9 +90,7 @@ static uint64_t table_skip_hole(struct scan *s, const struct table *t, uint64_t 
 		return s->m->geo.spans;
 	}
 	if (os_next_data(fd, t->off + index * t->entry_bytes, &data) != 0) {
-		if (errno != ENXIO) {
-			scan_failed(s, "looking for data");
-		}
+		scan_failed(s, "looking for data");
 		return s->m->geo.spans;
 	}
 	uint64_t found = (data - t->off) / t->entry_bytes;

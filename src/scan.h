@@ -30,7 +30,6 @@ struct scan {
 	uint64_t next; /* span */
 	char *memory;
 	uint64_t memory_bytes;
-	int saved_errno;
 	bool failed; /* a read failed; the error is recorded */
 };
 

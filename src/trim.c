@@ -69,10 +69,7 @@ int qalloc_trim(void *map)
 			return -1;
 		}
 		if (os_next_data(fd, m->geo.data_off + span * m->geo.span_bytes, &at) != 0) {
-			if (errno != ENXIO) {
-				return err_fail(QALLOC_ESYSTEM, "%s: lseek: %e", m->path);
-			}
-			break;
+			return err_fail(QALLOC_ESYSTEM, "%s: lseek: %e", m->path);
 		}
 		span = (at - m->geo.data_off) / m->geo.span_bytes;
 		if (span >= m->geo.spans) {

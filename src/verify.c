@@ -168,11 +168,12 @@ static int intent_read(struct verify *v)
 {
 	uint64_t intent[3] = {INTENT_NONE, 0, 0};
 	size_t got = 0;
-	int fd = map_fd(v->m);
 
 	if (!v->m->readonly) {
 		return 0;
 	}
+	int fd = map_fd(v->m);
+
 	if (fd < 0) {
 		return -1;
 	}

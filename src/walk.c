@@ -119,9 +119,6 @@ static int walk_all(struct walk *w)
 	while (stop == 0 && scan_next(&w->scan, &span, &word)) {
 		stop = walk_span(w, span, word);
 	}
-	if (stop != 0) {
-		w->scan.saved_errno = errno; /* what failed says why, also if it is the visitor */
-	}
 	return stop;
 }
 

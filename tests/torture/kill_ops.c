@@ -230,7 +230,7 @@ const struct op kill_ops[] = {
 	{"malloc, one stream", BASE_ONE, 0, 1, prepare_nothing, call_malloc},
 	{"malloc, the last resort", BASE_THREE, 0, 1, prepare_sweep, call_malloc},
 	{"malloc, a larger class", BASE_THREE, 0, 1, prepare_larger, call_malloc},
-	{"malloc, map full", BASE_THREE, 0, 0, prepare_full, call_malloc_none},
+	{"malloc, map full", BASE_THREE, OP_REFUSED, 0, prepare_full, call_malloc_none},
 	{"malloc of a run", BASE_THREE, 0, 1, prepare_nothing, call_malloc_run},
 	{"malloc of a run, one stream", BASE_ONE, OP_SHORT, 1, prepare_nothing, call_malloc_run},
 	{"aligned_alloc", BASE_THREE, 0, 1, prepare_nothing, call_aligned},

@@ -11,6 +11,7 @@
 #define OP_ALONE 2u /* nobody else is attached, or uses the map, before the kill */
 #define OP_SHORT 4u /* part of the short form */
 #define OP_DIRTY 8u /* an heir that opens a complete map, and repairs at once */
+#define OP_REFUSED 16u /* the answer that is wanted is an error */
 
 struct op {
 	const char *name;

@@ -6,7 +6,7 @@
  *    library: ptrace(2) skips it and puts the error in its place.
  *  - A call that fails for it names an error that fits errno, and leaves no descriptor, no
  *    mapping and no lock behind; the same call then works.  A call that does not need
- *    the system call may succeed.  EINTR is nobody's business.
+ *    the system call may succeed, and leaves no error.  EINTR is nobody's business.
  *  - A munmap(2) that fails leaves what it was to undo, so memory may then be missing, and a lock
  *    that it held; the caller is told if it was closing.  A close(2) that fails has closed, as
  *    Linux does it: the library goes on as if it had worked.
@@ -162,6 +162,7 @@ static void victim_body(void *arg)
 	}
 	struct held before = held_now(w->path);
 
+	snprintf(text, sizeof(text), "%s", qalloc_errmsg());
 	w->inside = 1;
 	step_begin();
 	errno = 0;
@@ -171,6 +172,12 @@ static void victim_body(void *arg)
 	w->inside = 0;
 	w->done = 1;
 	if (wrong == NULL) {
+		if ((f->op->flags & OP_REFUSED) == 0 &&
+		    (number != 0 || strcmp(qalloc_errmsg(), text) != 0)) {
+			snprintf(text, sizeof(text), "works, and leaves errno %d and: %s", number,
+				 qalloc_errmsg());
+			say(f, text);
+		}
 		_exit(0);
 	}
 	struct held after = held_now(w->path);
