@@ -30,8 +30,8 @@ build/check/torture/%.log: build/plain/torture/%
 # It mostly waits for locks.
 build/check/torture/stopped.log: SLEEPING = -j 6
 
-# The whole campaigns: those that count side by side, then alone those that time calls.
-CAMPAIGNS = $(TORTURE) hostile-asan $(STORMS)
+# The whole campaigns, the longest first.
+CAMPAIGNS = storm-dynamic $(TORTURE) hostile-asan $(filter-out storm-dynamic,$(STORMS))
 COUNTING = kill_step sys_fail signal_step interleave
 $(foreach c,$(TORTURE),$(eval campaign-$(c) = build/plain/torture/$(c) --long))
 $(foreach c,$(COUNTING),$(eval campaign-$(c) += -j $(JOBS)))
@@ -54,20 +54,26 @@ campaign-storm-publish = build/plain/storm_publish --processes 3 --threads 3 --s
 campaign-storm-publish-asan = build/asan/storm_publish --processes 2 --threads 3 --stop \
 	--seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
 
-# One after the other, because they measure how long calls take.  A log as it grows is the progress.
+# Side by side, so that storms, which last as long as they are told, blow meanwhile: they give way, and
+# the time that a thread has waited for a processor does not count as a call's.  Lines as they
+# are printed are the progress.
+TORTURE_JOBS ?= 2
+define campaign_rule
+torture-$(1): $$(firstword $$(campaign-$(1)))
+	@log=build/torture/$(1); echo "$(1) | begins $$$$(date +%T)"; start=$$$$(date +%s); \
+	{ timeout -k 5 $$$$(($(TORTURE_SECONDS) + $(STORM_LONG_SECONDS))) \
+		$(if $(filter storm-%,$(1)),nice -n 10) $$(campaign-$(1)) 2>&1 </dev/null; \
+		echo $$$$? >$$$$log.exit; } | tee $$$$log.log | sed -u 's/^/$(1) | /'; \
+	echo $$$$(($$$$(date +%s) - start)) >$$$$log.seconds
+endef
+$(foreach c,$(CAMPAIGNS),$(eval $(call campaign_rule,$(c))))
+
 torture: $(foreach c,$(CAMPAIGNS),$(firstword $(campaign-$(c)))) ## every fault campaign as a whole; hours
-	@rm -rf build/torture; mkdir -p build/torture; failed=0; \
-	campaign() { \
-		echo "== $$1: $$(date +%T)"; log=build/torture/$$1; shift; start=$$(date +%s); \
-		{ timeout -k 5 $$(($(TORTURE_SECONDS) + $(STORM_LONG_SECONDS))) "$$@" 2>&1 </dev/null; \
-			echo $$? >$$log.exit; } | tee $$log.log; \
-		[ "$$(cat $$log.exit)" = 0 ] || failed=1; \
-		echo $$(($$(date +%s) - start)) >$$log.seconds; \
-	}; \
-	$(foreach c,$(CAMPAIGNS),campaign $(c) $(campaign-$(c));) \
-	echo "== summary"; awk -f tests/torture/summary.awk $(CAMPAIGNS) || failed=1; exit $$failed
+	@rm -rf build/torture; mkdir -p build/torture
+	@$(MAKE) --no-print-directory -j $(TORTURE_JOBS) $(CAMPAIGNS:%=torture-%)
+	@echo "== summary"; awk -f tests/torture/summary.awk $(CAMPAIGNS)
 
 model: ## the SPIN model of lock, bits and take-over (needs the package spin)
 	@proofs/model/run
 
-.PHONY: torture model
+.PHONY: torture model $(CAMPAIGNS:%=torture-%)
