@@ -7,10 +7,10 @@
 
 #include "torture.h"
 
-#define OP_OPENS 1u /* the call itself opens the map: `map` is NULL */
-#define OP_ALONE 2u /* nobody else is attached, or uses the map, before the kill */
-#define OP_SHORT 4u /* part of the short form */
-#define OP_DIRTY 8u /* an heir that opens a complete map, and repairs at once */
+#define OP_OPENS 1u    /* the call itself opens the map: `map` is NULL */
+#define OP_ALONE 2u    /* nobody else is attached, or uses the map, before the kill */
+#define OP_SHORT 4u    /* part of the short form */
+#define OP_DIRTY 8u    /* an heir that opens a complete map, and repairs at once */
 #define OP_REFUSED 16u /* the answer that is wanted is an error */
 
 struct op {

@@ -232,6 +232,10 @@ static bool explore(struct job *j)
 		state_add(j);
 	}
 	look_end(&j->look);
+	if (j->steps == STEPS_MAX) {
+		finding("%s: more than %llu steps, which are not looked at", j->op->name,
+			(unsigned long long)STEPS_MAX);
+	}
 	if (!step_finish(victim, 2000000) || !j->w->done) {
 		finding("%s: does not end", j->op->name);
 	} else if (j->w->result != 0) {

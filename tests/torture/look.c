@@ -18,6 +18,10 @@
 
 static void look_add(struct look *l, uint64_t off, uint64_t len)
 {
+	l->room -= (int64_t)len;
+	if (l->count == RANGES_MAX || l->room < 0) {
+		broken("more metadata than a look has room for");
+	}
 	l->ranges[l->count++] = (struct range){.off = off, .len = len};
 }
 
@@ -27,6 +31,7 @@ void look_begin(struct look *l, const struct world *w, bool opens)
 
 	base_geometry(w->base, &g);
 	memset(l, 0, sizeof(*l));
+	l->room = (int64_t)(WATCHED_MAX - sizeof(off_t));
 	look_add(l, 0, HDR_BYTES);
 	look_add(l, STATE_OFF, 256);
 	look_add(l, ROOTS_OFF, 8 * ROOT_BYTES);
@@ -34,14 +39,14 @@ void look_begin(struct look *l, const struct world *w, bool opens)
 	look_add(l, STREAMS_OFF, g.streams * STREAM_BYTES);
 	look_add(l, g.words_off, g.spans * 8);
 	look_add(l, g.pairs_off, g.spans * g.span_pairs * PAIR_BYTES);
-	look_add(l, g.records_off, 8 * RECORD_BYTES);
+	look_add(l, g.records_off, g.records * RECORD_BYTES);
 	if (w->cell != NULL) {
 		look_add(l, (uint64_t)((char *)w->cell - (char *)MAP_BASE), sizeof(*w->cell));
 	}
 	for (unsigned i = 0; w->base == BASE_ZERO && i < w->count; i++) {
 		const struct known *k = &w->known[i];
 
-		if (k->moving && l->count < RANGES_MAX) {
+		if (k->moving) {
 			look_add(l, (uint64_t)((char *)k->at - (char *)MAP_BASE), EDGE_BYTES);
 		}
 	}

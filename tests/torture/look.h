@@ -18,6 +18,7 @@ struct range {
 struct look {
 	struct range ranges[RANGES_MAX];
 	unsigned count;
+	int64_t room; /* bytes that more ranges may have */
 	uint8_t *map; /* NULL: look at the file */
 	size_t len;   /* of what was seen last */
 	uint8_t seen[WATCHED_MAX];

@@ -13,9 +13,6 @@
 #include "../../src/format.h"
 #include "../../src/geo.h"
 
-/* Records beyond these are used by nobody in so small a campaign. */
-#define RECORDS_LOOKED_AT 8u
-
 void state_read(struct state *s, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -84,7 +81,7 @@ bool state_needs_heir(const struct state *s, enum base base)
 	if (lock_held(s, STATE_POOL) || lock_held(s, STATE_ROOTS)) {
 		return true;
 	}
-	for (uint32_t i = 0; i < RECORDS_LOOKED_AT; i++) {
+	for (uint32_t i = 0; i < g.records; i++) {
 		if (lock_held(s, g.records_off + i * RECORD_BYTES)) {
 			return true;
 		}
