@@ -206,6 +206,8 @@ size_t take_size(struct input *in, const struct map *m);
  * map can cause, and a sentence.
  */
 void call_enter(uint64_t wanted_bytes);
+/* What a visitor leaves in errno: that is none of the call's business. */
+#define ERRNO_VISITOR 7778
 void expect(bool success);
 void expect_success(void);
 int expect_failure(void); /* enum qalloc_err */

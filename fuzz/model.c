@@ -309,6 +309,7 @@ static int visit(void *block, size_t size, void *arg)
 	for (uint32_t i = 0; i < model.count; i++) {
 		if (model.live[i].at == block) {
 			FUZZ_CHECK(model.live[i].usable == size);
+			errno = ERRNO_VISITOR;
 			return 0;
 		}
 	}

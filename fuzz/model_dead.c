@@ -10,6 +10,7 @@
  */
 #include "model.h"
 
+#include <errno.h>
 #include <string.h>
 
 static uint64_t word_at(uint64_t off)
@@ -238,6 +239,7 @@ static int reach(void *block, size_t size, struct qalloc_marks *marks, void *arg
 		if (to < model.count)
 			FUZZ_CHECK(qalloc_mark(marks, model.live[to].at) == 0 || fake.faulted);
 	}
+	errno = ERRNO_VISITOR;
 	return 0;
 }
 
@@ -249,6 +251,7 @@ static int see(void *block, size_t size, void *arg)
 	(void)arg;
 	FUZZ_CHECK(index_of(block) < model.count);
 	walked[index_of(block)] = true;
+	errno = ERRNO_VISITOR;
 	return 0;
 }
 

@@ -94,6 +94,7 @@ static int visit(void *block, size_t size, void *arg)
 	answer((uint64_t)(uintptr_t)block - r.base);
 	answer(size);
 	r.blocks[r.visits % BLOCKS] = block;
+	errno = ERRNO_VISITOR;
 	return 0;
 }
 
@@ -111,6 +112,7 @@ static int visit_root(const char *name, void *value, void *arg)
 	FUZZ_CHECK(strlen(name) <= QALLOC_ROOTNAME_MAX);
 	FUZZ_CHECK(value == NULL || inside(value, 1));
 	answer(strlen(name) + (value == NULL ? 0 : (uint64_t)(uintptr_t)value - r.base));
+	errno = ERRNO_VISITOR;
 	return 0;
 }
 

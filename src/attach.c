@@ -267,8 +267,8 @@ uint64_t map_owner(struct map *m)
 }
 
 /*
- * The slots that are locked, counted up to `most`.  The kernel names any lock of a range, so
- * each one found leaves two ranges to ask about; the right one is kept for later.
+ * The slots that are locked, counted up to `most`; PROCESSES_UNKNOWN.  The kernel names any lock of
+ * a range, so each one found leaves two ranges to ask about; the right one is kept for later.
  */
 static uint64_t count_locked(int fd, uint64_t most)
 {
@@ -278,15 +278,19 @@ static uint64_t count_locked(int fd, uint64_t most)
 		{LOCK_BYTE_SLOT((uint64_t)0), LOCK_BYTE_SLOT((uint64_t)QALLOC_PROCESSES_MAX)}};
 	uint32_t left = 1;
 	uint64_t count = 0;
-	int saved = errno;
 
 	while (left > 0 && count < most) {
 		uint64_t from = ranges[left - 1].from, to = ranges[left - 1].to, where = 0;
 		bool locked = false;
 
 		left--;
-		if (from >= to || os_locked_in(fd, from, to - from, &locked, &where) != 0 ||
-		    !locked) {
+		if (from >= to) {
+			continue;
+		}
+		if (os_locked_in(fd, from, to - from, &locked, &where) != 0) {
+			return PROCESSES_UNKNOWN;
+		}
+		if (!locked) {
 			continue;
 		}
 		count++;
@@ -297,15 +301,14 @@ static uint64_t count_locked(int fd, uint64_t most)
 			ranges[left++].to = where;
 		}
 	}
-	errno = saved;
 	return count;
 }
 
 uint64_t map_processes(struct map *m, uint64_t most)
 {
-	int fd = map_fd_quiet(m);
+	int fd = -1;
 
-	return fd < 0 ? 0 : count_locked(fd, most);
+	return descriptor_of(m, &fd) == DESCRIPTOR_OK ? count_locked(fd, most) : PROCESSES_UNKNOWN;
 }
 
 /*
@@ -317,6 +320,8 @@ void map_detach(struct map *m)
 	if (m->self->owner == 0) {
 		return;
 	}
+	int saved = errno;
+
 	if (m->poison == 0 && !m->refused) {
 		uint64_t dirty = shared_load(map_word(m, STATE_DIRTY));
 
@@ -325,6 +330,7 @@ void map_detach(struct map *m)
 			shared_cas(map_word(m, STATE_DIRTY), dirty, 0);
 		}
 	}
+	errno = saved; /* If it is not known who else is there, the mark stays. */
 	os_unmap(m->self->pin, os_page());
 	m->self->owner = 0;
 }

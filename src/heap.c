@@ -126,7 +126,8 @@ enum last {
 	LAST_TAKEN,
 	LAST_RELEASED, /* the pool has a span again */
 	LAST_FREE,     /* nothing, but the pool had a span at that moment */
-	LAST_NOTHING
+	LAST_NOTHING,
+	LAST_FAILED /* it could not look; recorded */
 };
 
 static enum last look_at_all(struct map *m, const struct want *w, struct patience *p, uint64_t *rel)
@@ -137,12 +138,15 @@ static enum last look_at_all(struct map *m, const struct want *w, struct patienc
 		struct sweep sweep;
 
 		if (scan_begin(&s, m) != 0) {
-			return LAST_NOTHING;
+			return LAST_FAILED;
 		}
 		sweep_all(m, &s, w, p, &sweep);
 		scan_end(&s);
 		if (sweep.released > 0) {
 			return LAST_RELEASED;
+		}
+		if (s.failed && sweep.cls == CLASS_NONE) {
+			return LAST_FAILED;
 		}
 		if (w == NULL || sweep.cls == CLASS_NONE) {
 			return sweep.free_seen ? LAST_FREE : LAST_NOTHING;
@@ -156,7 +160,7 @@ static enum last look_at_all(struct map *m, const struct want *w, struct patienc
 	return LAST_NOTHING;
 }
 
-/* What fails on the way is nobody's error: the caller has its own. */
+/* What else fails on the way is nobody's error. */
 static enum last last_resort(struct map *m, const struct want *w, struct patience *p, uint64_t *rel)
 {
 	struct kept before;
@@ -164,7 +168,9 @@ static enum last last_resort(struct map *m, const struct want *w, struct patienc
 	kept_take(&before);
 	enum last last = look_at_all(m, w, p, rel);
 
-	kept_put_back(&before);
+	if (last != LAST_FAILED) {
+		kept_put_back(&before);
+	}
 	return last;
 }
 
@@ -224,7 +230,7 @@ static enum last last_after(struct map *m, const struct want *w, struct patience
 	if (last == LAST_FREE && pool != POOL_FAILED) {
 		return LAST_RELEASED; /* It came back after the look there: look again. */
 	}
-	if (last == LAST_TAKEN || last == LAST_RELEASED) {
+	if (last != LAST_FREE && last != LAST_NOTHING) {
 		return last;
 	}
 	if (pool != POOL_FAILED) {
@@ -259,7 +265,7 @@ static int take_slow(struct map *m, const struct want *w, struct patience *p, ui
 			} else {
 				last = last_after(m, w, p, rel, pool);
 			}
-			if (last == LAST_NOTHING) {
+			if (last == LAST_NOTHING || last == LAST_FAILED) {
 				return -1;
 			}
 			if (last == LAST_RELEASED) {
@@ -318,8 +324,12 @@ static void *take_large(struct map *m, struct patience *p, uint64_t bytes, uint6
 			return taken(m, first * m->geo.span_bytes);
 		}
 		/* Spans may come back between that look at the pool and the sweep. */
-		bool released = last_resort(m, NULL, p, &rel) == LAST_RELEASED;
+		enum last last = last_resort(m, NULL, p, &rel);
+		bool released = last == LAST_RELEASED;
 
+		if (last == LAST_FAILED) {
+			return none(m);
+		}
 		if (!released && !again) {
 			break;
 		}

@@ -97,6 +97,7 @@ static uint64_t left_before(struct map *m, const uint64_t boot[2])
 	if (shared_load(map_word(m, STATE_DIRTY)) == 0) {
 		return QALLOC_LEFT_CLEAN;
 	}
+	/* Not known: then nothing of a process that may live is forgotten. */
 	if (map_processes(m, 1) > 0) {
 		return QALLOC_LEFT_RUNNING;
 	}

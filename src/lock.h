@@ -66,6 +66,8 @@ struct patience {
 	uint32_t usec; /* left */
 	bool busy;     /* some lock could not be had */
 	bool no_space; /* some span could not be seen, the disk is full */
+	/* Why what a dead holder left could not be repaired; not initialized. */
+	int repair_error, repair_errno;
 };
 
 /* A fresh one.  False: this process cannot attach, the error is recorded. */

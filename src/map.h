@@ -16,6 +16,7 @@
 #ifndef QALLOC_MAP_H
 #define QALLOC_MAP_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -189,7 +190,8 @@ bool owner_is_dead(struct map *m, uint64_t owner);
 /* The map's descriptor, checked and if need be opened again; -1: failed. */
 int map_fd(struct map *m);
 
-/* How many processes are attached, counted up to `most`. */
+/* How many processes are attached, counted up to `most`.  Not known: errno says why. */
+#define PROCESSES_UNKNOWN UINT64_MAX
 uint64_t map_processes(struct map *m, uint64_t most);
 
 /* Detaches this process; the map counts as closed cleanly if it was the last. */
@@ -251,7 +253,10 @@ static inline int base_unmap(uint64_t base, uint64_t size)
 static inline void request_release(struct request *req)
 {
 	if (req->held_base != 0) {
-		base_unmap(req->held_base, req->held_size);
+		int saved = errno;
+
+		(void)base_unmap(req->held_base, req->held_size);
+		errno = saved;
 		req->held_base = 0;
 	}
 }

@@ -63,11 +63,9 @@ uint64_t os_size_limit(void); /* RLIMIT_FSIZE in bytes, UINT64_MAX: none */
 /* Reserves disk space without changing the size.  EOPNOTSUPP where the file system cannot. */
 int os_reserve(int fd, uint64_t off, uint64_t len);
 
-/*
- * The next byte at or after `off` that is data, UINT64_MAX: none; or that is hole, where the
- * end of the file counts as one, and -1 with ENXIO: `off` lies behind it.
- */
+/* The next byte at or after `off` that is data; UINT64_MAX: none. */
 int os_next_data(int fd, uint64_t off, uint64_t *found);
+/* The same for holes.  The end of the file counts as one; ENXIO: `off` lies behind it. */
 int os_next_hole(int fd, uint64_t off, uint64_t *found);
 
 int os_sync_file(int fd);          /* fsync */

@@ -161,6 +161,16 @@ uint32_t os_user(void)
 	return geteuid();
 }
 
+static int statfs_retry(int fd, struct statfs *fs)
+{
+	int saved = errno, rc;
+
+	do
+		rc = fstatfs(fd, fs);
+	while (os_interrupted(rc, saved));
+	return rc;
+}
+
 int os_is_network(int fd, bool *network)
 {
 	/* Several hosts, or a server we cannot see, may change such a file behind a mapping. */
@@ -192,12 +202,8 @@ int os_is_network(int fd, bool *network)
 		0x00C0FFEE, /* host directory of User Mode Linux */
 	};
 	struct statfs fs;
-	int saved = errno, rc;
 
-	do
-		rc = fstatfs(fd, &fs);
-	while (os_interrupted(rc, saved));
-	if (rc)
+	if (statfs_retry(fd, &fs))
 		return -1;
 	*network = false;
 	for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++) {
@@ -219,7 +225,7 @@ bool os_copies_on_write(int fd)
 	struct statfs fs;
 	int saved = errno;
 
-	if (fstatfs(fd, &fs)) {
+	if (statfs_retry(fd, &fs)) {
 		errno = saved;
 		return true;
 	}
@@ -236,7 +242,7 @@ bool os_nearly_full(int fd)
 	struct statfs fs;
 	int saved = errno;
 
-	if (fstatfs(fd, &fs)) {
+	if (statfs_retry(fd, &fs)) {
 		errno = saved;
 		return false;
 	}
@@ -324,10 +330,13 @@ int os_set_size(int fd, uint64_t size)
 uint64_t os_size_limit(void)
 {
 	struct rlimit limit;
+	int saved = errno;
 
-	if (getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY)
+	if (getrlimit(RLIMIT_FSIZE, &limit)) {
+		errno = saved;
 		return UINT64_MAX;
-	return limit.rlim_cur;
+	}
+	return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
 }
 
 static int reserve_retry(int fd, off_t off, off_t len)

@@ -124,9 +124,11 @@ int os_bus_catch(os_bus_fn *claim)
 void os_bus_release(void)
 {
 	struct sigaction now;
+	int saved = errno;
 	unsigned i = sigaction(SIGBUS, NULL, &now) == 0 ? installed(&now) : PLACES;
 
 	if (i < PLACES && sigaction(SIGBUS, &places[i].before, NULL) == 0) {
 		places[i].taken = false;
 	}
+	errno = saved;
 }

@@ -188,18 +188,21 @@ void *os_thread_get(void)
 }
 
 /*
- * When the process has no key left the memory of a thread that exits is not given back.
+ * When the process has no key left the memory of a thread that exits is not given back.  In a
+ * program with more than 31 keys libc allocates for ours, once for each thread.
  * pre: pointer is NULL, or comes from os_map_private() or os_map_wiped() with this size.
  */
 void os_thread_set(void *pointer, size_t size)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	int saved = errno;
 
 	self.pointer = pointer;
 	self.size = size;
 	pthread_once(&once, thread_key_make);
 	if (thread_key_valid)
 		(void)pthread_setspecific(thread_key, pointer);
+	errno = saved;
 }
 
 bool os_interrupted(int rc, int saved)
@@ -281,7 +284,10 @@ void os_fork_hold(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+	int saved = errno;
+
 	pthread_once(&once, fork_guard_make);
+	errno = saved; /* libc may have had no memory: then fork() does not wait. */
 	fork_enter(~(FORK_RUNNING - 1), FORK_HOLDER);
 	self.fork_holds++;
 }

@@ -137,25 +137,36 @@ static int recover_records(struct map *m, struct patience *p)
 	return result;
 }
 
-static int recover_within(struct map *m, struct patience *p)
+/* Enters each stream of the dead, and so repairs it. */
+static int recover_streams(struct map *m, struct patience *p)
 {
-	struct lock l;
 	int result = 0;
 
 	for (uint32_t stream = 0; stream < m->geo.streams; stream++) {
 		if (!stream_is_dead(m, stream)) {
 			continue;
 		}
+		p->repair_error = QALLOC_OK;
 		if (stream_enter(m, stream, p)) {
 			stream_leave(m, stream);
+		} else if (p->repair_error != QALLOC_OK) {
+			errno = p->repair_errno;
+			result = err_fail_errno((enum qalloc_err)p->repair_error, errno,
+						"%s: stream %u: repair: %e", m->path,
+						(uint64_t)stream);
 		} else if (stream_is_dead(m, stream)) {
-			result = p->no_space ? err_fail(QALLOC_ENOSPACE,
-							"%s: stream %u: the disk is full", m->path,
-							(uint64_t)stream)
-					     : err_fail(QALLOC_EBUSY, "%s: stream %u: not now",
-							m->path, (uint64_t)stream);
+			result = err_fail(QALLOC_EBUSY, "%s: stream %u: not now", m->path,
+					  (uint64_t)stream);
 		}
 	}
+	return result;
+}
+
+static int recover_within(struct map *m, struct patience *p)
+{
+	struct lock l;
+	int result = recover_streams(m, p);
+
 	if (pool_is_dead(m)) {
 		if (pool_enter(m, p, &l) == POOL_OK) {
 			lock_leave(&l);

@@ -99,7 +99,7 @@ int reserve_fail(struct map *m)
 		return err_fail_errno(QALLOC_ENOSPACE, errno, "%s: reserving disk space: %e",
 				      m->path);
 	}
-	if (errno == ESTALE) {
+	if (errno == ESTALE && qalloc_error() == QALLOC_EREPLACED) {
 		return -1; /* map_fd() has said what is wrong. */
 	}
 	return err_fail(QALLOC_ESYSTEM, "%s: reserving disk space: %e", m->path);

@@ -344,8 +344,9 @@ void *qalloc_getroot(void *map, const char *name)
 int qalloc_roots(void *map, qalloc_root_fn *visit, void *arg)
 {
 	struct map *m = map_of(map);
+	struct kept why;
 	struct root r;
-	int result = 0;
+	int result = 0, saved = errno;
 
 	if (m == NULL) {
 		return -1;
@@ -365,7 +366,11 @@ int qalloc_roots(void *map, qalloc_root_fn *visit, void *arg)
 			continue;
 		}
 		if (root_value(m, &r, &value) != 0) {
-			result = -1; /* The others are good all the same. */
+			/* The others are good all the same. */
+			if (result == 0) {
+				kept_take(&why);
+			}
+			result = -1;
 			continue;
 		}
 		int stop = visit(r.u.name, value, arg);
@@ -373,6 +378,12 @@ int qalloc_roots(void *map, qalloc_root_fn *visit, void *arg)
 		if (stop != 0) {
 			return stop;
 		}
+	}
+	/* Whatever the visitor left. */
+	if (result != 0) {
+		kept_put_back(&why);
+	} else {
+		errno = saved;
 	}
 	return result;
 }

@@ -89,7 +89,9 @@ static bool stream_repair(struct map *m, uint32_t stream, const struct lock *l, 
 	int result = intent_settle(m, stream);
 
 	if (result != 0) {
-		p->no_space = p->no_space || qalloc_error() == QALLOC_ENOSPACE;
+		p->repair_error = qalloc_error();
+		p->repair_errno = errno;
+		p->no_space = p->no_space || p->repair_error == QALLOC_ENOSPACE;
 		lock_disown(l, p);
 	} else {
 		hints_forget(m, stream);

@@ -24,7 +24,8 @@ struct qalloc_marks {
 	uint64_t stack_bytes;
 	uint64_t depth; /* entries */
 	uint64_t freed;
-	bool failed; /* the error is recorded */
+	bool failed;
+	struct kept why; /* it failed */
 };
 
 static bool is_marked(const struct qalloc_marks *marks, uint64_t rel)
@@ -74,11 +75,11 @@ int qalloc_mark(struct qalloc_marks *marks, const void *block)
 	if (marks == NULL) {
 		return err_fail(QALLOC_EARGUMENT, "marks: NULL, wanted what the call was given");
 	}
-	if (marks->failed || (block != NULL && mark(marks, block) != 0)) {
+	if (!marks->failed && block != NULL && mark(marks, block) != 0) {
 		marks->failed = true;
-		return -1;
+		kept_take(&marks->why);
 	}
-	return 0;
+	return marks->failed ? -1 : 0;
 }
 
 static int mark_root(const char *name, void *value, void *arg)
@@ -103,8 +104,12 @@ static int mark_all(struct qalloc_marks *marks, qalloc_reach_fn *reach, void *ar
 		}
 		int stop = reach(address, size, marks, arg);
 
-		if (stop != 0 || marks->failed) {
-			return marks->failed ? -1 : stop;
+		if (marks->failed) {
+			kept_put_back(&marks->why);
+			return -1;
+		}
+		if (stop != 0) {
+			return stop;
 		}
 	}
 	return 0;
@@ -143,15 +148,12 @@ static int marks_begin(struct qalloc_marks *marks, struct map *m)
 
 static void marks_end(struct qalloc_marks *marks)
 {
-	int saved = errno;
-
 	if (marks->bits != NULL) {
 		os_unmap(marks->bits, marks->bits_bytes);
 	}
 	if (marks->stack != NULL) {
 		os_unmap(marks->stack, marks->stack_bytes);
 	}
-	errno = saved;
 }
 
 /* What others allocate meanwhile is not reachable yet. */
@@ -162,6 +164,9 @@ static int alone(struct map *m)
 	}
 	uint64_t processes = map_processes(m, QALLOC_PROCESSES_MAX);
 
+	if (processes == PROCESSES_UNKNOWN) {
+		return err_fail(QALLOC_ESYSTEM, "%s: counting who is attached: %e", m->path);
+	}
 	if (processes > 1) {
 		return err_fail(QALLOC_EINUSE,
 				"%s: %u processes are attached, wanted this one alone", m->path,
@@ -174,6 +179,7 @@ int qalloc_sweep(void *map, qalloc_reach_fn *reach, void *arg, size_t *freed)
 {
 	struct map *m = map_writable(map);
 	struct qalloc_marks marks;
+	int saved = errno;
 
 	if (freed != NULL) {
 		*freed = 0;
@@ -199,5 +205,8 @@ int qalloc_sweep(void *map, qalloc_reach_fn *reach, void *arg, size_t *freed)
 		*freed = marks.freed;
 	}
 	marks_end(&marks);
+	if (result == 0) {
+		errno = saved; /* Whatever `reach` left. */
+	}
 	return result;
 }

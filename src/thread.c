@@ -21,12 +21,14 @@ static struct thread thread_shared = {.number = 1};
 static struct thread *thread_create(void)
 {
 	struct os_signals signals;
+	int saved = errno;
 
 	os_signals_off(&signals);
 	struct thread *t = os_map_private(sizeof(*t));
 
 	if (t == NULL) {
 		os_signals_restore(&signals);
+		errno = saved; /* Which may be what the caller is about to tell. */
 		return &thread_shared;
 	}
 	do {

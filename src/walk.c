@@ -126,6 +126,7 @@ int qalloc_walk(void *map, qalloc_block_fn *visit, void *arg)
 {
 	struct map *m = map_of(map);
 	struct walk w = {.visit = visit, .arg = arg};
+	int saved = errno;
 
 	if (m == NULL) {
 		return -1;
@@ -142,7 +143,14 @@ int qalloc_walk(void *map, qalloc_block_fn *visit, void *arg)
 		os_unmap(w.hidden, w.hidden_bytes);
 	}
 	scan_end(&w.scan);
-	return stop == 0 && (w.scan.failed || map_intact(m) != 0) ? -1 : stop;
+	if (stop != 0) {
+		return stop;
+	}
+	if (w.scan.failed || map_intact(m) != 0) {
+		return -1;
+	}
+	errno = saved; /* Whatever the visitor left. */
+	return 0;
 }
 
 /* Free spans lie between the spans that are not; holes in the file are free as well. */
@@ -219,6 +227,11 @@ int qalloc_mapinfo(void *map, struct qalloc_info *info)
 	if (os_identify(fd, &file) != 0) {
 		return err_fail(QALLOC_ESYSTEM, "%s: fstat: %e", m->path);
 	}
+	uint64_t processes = map_processes(m, QALLOC_PROCESSES_MAX);
+
+	if (processes == PROCESSES_UNKNOWN) {
+		return err_fail(QALLOC_ESYSTEM, "%s: counting who is attached: %e", m->path);
+	}
 	size_t size = info->size;
 
 	memset(info, 0, sizeof(*info));
@@ -242,7 +255,7 @@ int qalloc_mapinfo(void *map, struct qalloc_info *info)
 	info->largest_free = c.longest;
 	info->disk_bytes = file.disk_bytes;
 	info->fragmentation = c.free_bytes == 0 ? 0 : 1000 - 1000 * c.longest / c.free_bytes;
-	info->processes = map_processes(m, QALLOC_PROCESSES_MAX);
+	info->processes = processes;
 	info->left = m->left;
 	info->reserves = __atomic_load_n(&m->reserves, __ATOMIC_RELAXED);
 	return 0;
