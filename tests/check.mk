@@ -123,6 +123,7 @@ lint-cppcheck:
 		--std=c11 --suppress=missingIncludeSystem -Iinclude src examples
 lint-man: man/qalloc.3 man/qalloc.5
 	mandoc -T lint -W warning $^
+	tests/sentences.sh
 build/lint/%.tidy: %.c .clang-tidy
 	@mkdir -p $(@D)
 	@clang-tidy --quiet $< -- $(LANGUAGE) $(WARNINGS) 2>$@.err || { cat $@.err; exit 1; }
