@@ -79,7 +79,7 @@ _Static_assert(HDR_CRC + 4 == HDR_BYTES, "the checksum ends the header");
 #define STATE_DIRTY (STATE_OFF + 0)      /* 8: 0 closed cleanly, else attachments since */
 #define STATE_BOOT_ID (STATE_OFF + 8)    /* 16: of the kernel that last used it */
 #define STATE_FRONTIER (STATE_OFF + 24)  /* 8: no span at or above it was ever taken */
-#define STATE_TRIMS (STATE_OFF + 32)     /* 8: raised before free spans lose their disk space */
+#define STATE_TRIMS (STATE_OFF + 32)     /* 8: odd while spans lose their disk space, then raised */
 #define STATE_FREE_HINT (STATE_OFF + 40) /* 8: where the search for a free span begins */
 #define STATE_POOL (STATE_OFF + 64)      /* a lock */
 #define STATE_INTENT (STATE_OFF + 128)   /* 32: op, first span, count, cell or 0 */

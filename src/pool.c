@@ -150,8 +150,8 @@ void pool_raise_frontier(struct map *m, uint64_t end)
 /* Inside the pool. */
 static bool take_span(struct map *m, uint64_t span, uint64_t hint, uint64_t trims, uint64_t word)
 {
-	if (shared_load(map_span_word(m, span)) != 0 ||
-	    shared_load(map_word(m, STATE_TRIMS)) != trims || map_intact(m) != 0) {
+	if (shared_load(map_span_word(m, span)) != 0 || !pool_space_kept(m, trims) ||
+	    map_intact(m) != 0) {
 		return false;
 	}
 	span_reset(map_pairs(m, span), m->geo.span_pairs);

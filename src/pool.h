@@ -43,6 +43,9 @@ int pool_wipe(struct map *m, uint64_t at, uint64_t end);
 /* Inside the pool: drops whole pages, after telling who has reserved them meanwhile. */
 int pool_drop(struct map *m, uint64_t addr, uint64_t bytes);
 
+/* Inside the pool: no pages were dropped since STATE_TRIMS had that value. */
+bool pool_space_kept(struct map *m, uint64_t trims);
+
 /* Tells the pool that a span has become free. */
 void pool_hint(struct map *m, uint64_t span);
 

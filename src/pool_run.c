@@ -43,8 +43,7 @@ static bool take_run(struct map *m, uint64_t first, uint64_t count, uint64_t tri
 {
 	uint64_t *words = map_word(m, m->geo.words_off);
 
-	if (!run_is_free(words, first, count) || shared_load(map_word(m, STATE_TRIMS)) != trims ||
-	    map_intact(m) != 0) {
+	if (!run_is_free(words, first, count) || !pool_space_kept(m, trims) || map_intact(m) != 0) {
 		return false;
 	}
 	run_begin(m, INTENT_RUN_TAKE, first, count, cell);
@@ -205,12 +204,37 @@ int pool_wipe(struct map *m, uint64_t at, uint64_t end)
 	return 0;
 }
 
+/* From odd to even. */
+static void drop_end(uint64_t *trims)
+{
+	own_store(trims, own_load(trims) + 1);
+}
+
+/*
+ * Odd meanwhile, another number afterwards: who has reserved before the pages were gone shall
+ * notice, whether trims was read before this call or in its midst.
+ */
 int pool_drop(struct map *m, uint64_t addr, uint64_t bytes)
 {
 	uint64_t *trims = map_word(m, STATE_TRIMS);
 
-	own_store(trims, own_load(trims) + 1);
-	return os_drop_pages(addr, bytes);
+	own_store(trims, own_load(trims) | 1);
+	int result = os_drop_pages(addr, bytes);
+
+	drop_end(trims);
+	return result;
+}
+
+/* Odd here, inside: whoever dropped pages was killed at it. */
+bool pool_space_kept(struct map *m, uint64_t trims)
+{
+	uint64_t *now = map_word(m, STATE_TRIMS);
+
+	if (own_load(now) % 2 != 0) {
+		drop_end(now);
+		return false;
+	}
+	return own_load(now) == trims;
 }
 
 /*

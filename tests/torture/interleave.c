@@ -174,8 +174,10 @@ static void schedule(unsigned a, const struct point *pa, unsigned b, const struc
 /* Size, content and name of a map that is there do not change: only locks and pages do. */
 static bool call_matters(uint32_t number)
 {
+	bool space = (pair->rules & RULE_SPACE) != 0;
+
 	return pair_creates(pair) || number == SYS_fcntl || number == SYS_munmap ||
-	       number == SYS_madvise;
+	       number == SYS_madvise || (space && (number == SYS_fallocate || number == SYS_lseek));
 }
 
 static bool matters(const struct point *p)

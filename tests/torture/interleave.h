@@ -26,6 +26,7 @@ struct act {
 #define RULE_ONE 1u       /* exactly one of the two succeeds */
 #define RULE_NEIGHBOUR 2u /* an idle process has the streams of the base's blocks */
 #define RULE_DIRTY 4u     /* somebody is attached at the end: the map is not marked as closed */
+#define RULE_SPACE 8u     /* disk space comes and goes: calls that reserve or look for it matter */
 
 struct pair {
 	enum base base;
@@ -50,11 +51,19 @@ static inline bool pair_creates(const struct pair *p)
 	return p->base == BASE_ABSENT || p->base == BASE_EMPTY;
 }
 
+/* A block that a call got, in the victim that made it; or NULL. */
+struct got {
+	const char *at;
+	size_t bytes;
+};
+extern struct got got;
+
 /* How a call went. */
 struct side {
 	volatile int inside, done;
 	int won;   /* the call succeeded */
 	int error; /* of one that did not */
+	struct got got;
 };
 
 /* What all processes of a pair share. */

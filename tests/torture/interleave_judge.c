@@ -4,15 +4,19 @@
  *
  *  - At most one of two frees of a block succeeds; the blocks that are live at the end are
  *    those that the calls say; the inspector finds a whole map.
+ *  - What is not free has its disk space, after each schedule: a file with a hole equals one
+ *    with zeros.
  *  - It looks once at each different file.  Slots are apart, their epochs are random, and so are
  *    the headers of maps that are made.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../../src/format.h"
+#include "../../src/geo.h"
 #include "../support.h"
 #include "interleave.h"
 
@@ -116,6 +120,76 @@ static bool header_is_copied(const struct shared *shared)
 	return same;
 }
 
+/* Disk space that reserving [off, off + bytes) takes: none, if it has its own. */
+static off_t space_short(int fd, uint64_t off, uint64_t bytes)
+{
+	struct stat before, after;
+
+	if (fstat(fd, &before) != 0 || fallocate(fd, 0, (off_t)off, (off_t)bytes) != 0 ||
+	    fstat(fd, &after) != 0) {
+		broken("reserving what is reserved");
+	}
+	return (off_t)(after.st_blocks - before.st_blocks) * 512;
+}
+
+static bool spans_have_space(int fd, enum base base, const char *who)
+{
+	struct geo g;
+	uint64_t word = 0;
+
+	base_geometry(base, &g);
+	for (uint64_t span = 0; span < g.spans; span++) {
+		uint64_t off = g.data_off + span * g.span_bytes;
+
+		if (pread(fd, &word, sizeof(word), (off_t)(g.words_off + span * 8)) !=
+		    sizeof(word)) {
+			broken("reading the word of a span");
+		}
+		off_t missing = word == SPAN_FREE ? 0 : space_short(fd, off, g.span_bytes);
+
+		if (missing != 0) {
+			finding("%s: span %llu is in use, and has no disk space for %llu bytes",
+				who, (unsigned long long)span, (unsigned long long)missing);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* What is zeroed when it is freed is zero when it is handed out. */
+static bool is_fresh(int fd, const struct got *block, const char *who)
+{
+	static char bytes[MAP_BYTES];
+	off_t off = block->at - (const char *)MAP_BASE;
+
+	if (block->at == NULL) {
+		return true;
+	}
+	if (pread(fd, bytes, block->bytes, off) != (ssize_t)block->bytes) {
+		broken("reading a new block");
+	}
+	if (!is_zero(bytes, block->bytes)) {
+		finding("%s: the new block %p is not zero", who, (const void *)block->at);
+		return false;
+	}
+	return true;
+}
+
+static bool data_are_well(const struct pair *pair, const struct shared *shared, const char *who)
+{
+	int fd = open(shared->w.path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0) {
+		broken(shared->w.path);
+	}
+	bool well = spans_have_space(fd, pair->base, who) &&
+		    (pair->base != BASE_ZERO || (is_fresh(fd, &shared->sides[0].got, who) &&
+						 is_fresh(fd, &shared->sides[1].got, who)));
+
+	close(fd);
+	return well;
+}
+
 /* Failures that the rules of the pair allow. */
 static bool is_excused(const struct pair *pair, const struct side *s, const struct act *act)
 {
@@ -157,7 +231,7 @@ void judge(const struct pair *pair, struct shared *shared, const char *who)
 		finding("%s: the header and its copy differ", who);
 		return;
 	}
-	if (!is_new_state(state_hash(pair, shared))) {
+	if (!data_are_well(pair, shared, who) || !is_new_state(state_hash(pair, shared))) {
 		return;
 	}
 	count_in_child(shared, who);

@@ -16,6 +16,13 @@
 #include "../../src/span.h"
 
 static void *subject;
+struct got got;
+
+static bool took(const void *block, size_t bytes)
+{
+	got = (struct got){.at = block, .bytes = bytes};
+	return block != NULL;
+}
 
 static void nothing(struct world *w, void *map)
 {
@@ -98,10 +105,43 @@ static int do_malloc(struct world *w, void *map)
 	return qalloc_malloc(map, 24) != NULL;
 }
 
+/* No span has blocks of that size yet. */
+static int do_malloc_new(struct world *w, void *map)
+{
+	(void)w;
+	return took(qalloc_malloc(map, 2000), 2000);
+}
+
 static int do_malloc_run(struct world *w, void *map)
 {
 	(void)w;
-	return qalloc_malloc(map, 12000) != NULL;
+	return took(qalloc_malloc(map, 12000), 12000);
+}
+
+/* As long as the first run of the base. */
+static int do_malloc_same(struct world *w, void *map)
+{
+	(void)w;
+	return took(qalloc_malloc(map, 8000), 8000);
+}
+
+static int do_turn(struct world *w, void *map)
+{
+	void *block = qalloc_malloc(map, 12000);
+
+	(void)w;
+	while (block != NULL && qalloc_tryfree(block, map) != 0) {
+		if (qalloc_error() != QALLOC_EBUSY) {
+			return 0;
+		}
+	}
+	return block != NULL;
+}
+
+static int do_trim(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_trim(map) == 0;
 }
 
 /* There is room for one of them. */
@@ -263,19 +303,27 @@ static void dead_in_pool(const char *path)
 #define MOVE_TOO {"realloc_to of another", ACT_TAKES | ACT_FREES, another_pointer, do_realloc_to}
 #define MOVE_DEAD {"realloc_to, killed", ACT_TAKES | ACT_FREES, pointer_of_the_dead, do_realloc_to}
 #define RECOVER {"recover", 0, nothing, do_recover}
+#define MALLOC_NEW {"malloc in a new span", ACT_TAKES, nothing, do_malloc_new}
+#define MALLOC_SAME {"malloc of such a run", ACT_TAKES, nothing, do_malloc_same}
+#define TURN {"malloc, free of a run", 0, nothing, do_turn}
+#define TRIM {"trim", 0, nothing, do_trim}
 /* clang-format on */
 
 static const struct act holds_stream = MALLOC;
 static const struct act holds_pool = MALLOC_RUN;
 static const struct act creates = MAKE;
 static const struct act holds_record = MOVE_DEAD;
+static const struct act trims = TRIM;
 
 #define IN_STREAM (STREAMS_OFF / 8)
 #define IN_INTENT ((STREAMS_OFF + STREAM_INTENT) / 8)
 #define IN_POOL (STATE_INTENT / 8)
 #define SIZED (POINT_CALL | SYS_ftruncate)
+#define TRIMS (STATE_TRIMS / 8)
+#define DROPPED (POINT_CALL | SYS_madvise)
 
 #define BESIDE RULE_NEIGHBOUR
+#define SPACE RULE_SPACE
 
 const struct pair pairs[] = {
 	/* malloc against a remote free in the same span; the home of both; both new */
@@ -321,6 +369,18 @@ const struct pair pairs[] = {
 	{BASE_ONE, 0, RECOVER, RECOVER, NULL, &holds_record, IN_INTENT, 4},
 	{BASE_ONE, 0, RECOVER, MALLOC_TO, NULL, &holds_record, IN_INTENT, 4},
 	{BASE_ONE, 0, RECOVER, MOVE, NULL, &holds_record, IN_INTENT, 4},
+	/* what is taken, and free spans that lose their disk space: by a trim, or to be zero */
+	{BASE_ONE, SPACE, MALLOC_NEW, TRIM, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE | SPACE, MALLOC_NEW, TRIM, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE | SPACE, MALLOC_RUN, TRIM, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE | SPACE, FREE_RUN, TRIM, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE | SPACE, TRIM, TRIM, NULL, NULL, 0, 0},
+	{BASE_THREE, BESIDE | SPACE, MALLOC_RUN, TRIM, dead_in_pool, NULL, 0, 0},
+	{BASE_THREE, BESIDE | SPACE, MALLOC_RUN, TRIM, NULL, &trims, TRIMS, 0},
+	{BASE_THREE, BESIDE | SPACE, MALLOC_NEW, TRIM, NULL, &trims, DROPPED, 0},
+	{BASE_ZERO, BESIDE | SPACE, FREE_RUN, MALLOC_SAME, NULL, NULL, 0, 0},
+	{BASE_ZERO, BESIDE | SPACE, TURN, MALLOC_RUN, NULL, NULL, 0, 0},
+	{BASE_ZERO, BESIDE | SPACE, TURN, MALLOC_NEW, NULL, NULL, 0, 0},
 	/* coming and going */
 	{BASE_ONE, RULE_DIRTY, LOAD, LOAD, NULL, NULL, 0, 0},
 	{BASE_THREE, RULE_DIRTY, CLOSE, LOAD, NULL, NULL, 0, 0},

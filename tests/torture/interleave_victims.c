@@ -42,6 +42,7 @@ static void victim_body(void *arg)
 	step_begin();
 	side->won = act->call(w, map);
 	side->error = side->won ? QALLOC_OK : qalloc_error();
+	side->got = got; /* Not touched: that would give it the disk space which it may lack. */
 	side->inside = 0;
 	side->done = 1;
 	/* Who has opened the map stays, so that it is not the other who closes it last. */
