@@ -11,14 +11,17 @@
 
 #include "support.h"
 
-/* Of this thread; asked for anew only now and then, since a call takes less than the question. */
-#define WATCH_ASKS 32u
+/*
+ * Of this thread.  Most calls take less than to ask, so an answer stands for a while: what the
+ * thread has waited since then counts as the call's, and that must not be long.
+ */
+#define WATCH_STALE_MSEC 10u
 #define WATCH_LONG_MSEC 100u
+#define WATCH_TRIES 100u
 static _Thread_local struct {
 	bool open;
 	int fd;
-	unsigned calls;
-	uint64_t start, starved;
+	uint64_t start, asked, starved;
 } watch;
 
 /* Milliseconds that this thread has waited for a processor; proc(5) has the file. */
@@ -40,21 +43,25 @@ static uint64_t starved_msec(void)
 
 void watch_begin(void)
 {
-	if (watch.calls++ % WATCH_ASKS == 0) {
-		watch.starved = starved_msec();
-	}
 	watch.start = now_msec();
+	/* Once, unless it is kept waiting just here. */
+	for (unsigned i = 0; i < WATCH_TRIES && watch.start - watch.asked > WATCH_STALE_MSEC; i++) {
+		watch.asked = watch.start;
+		watch.starved = starved_msec();
+		watch.start = now_msec();
+	}
 }
 
 uint64_t watch_end(void)
 {
-	uint64_t took = now_msec() - watch.start;
+	uint64_t now = now_msec(), took = now - watch.start;
 
 	if (took < WATCH_LONG_MSEC) {
 		return took;
 	}
 	uint64_t starved = starved_msec(), waited = starved - watch.starved;
 
+	watch.asked = now;
 	watch.starved = starved;
 	return took > waited ? took - waited : 0;
 }
