@@ -40,7 +40,7 @@ endef
 # An archive, because tests of the core and of the system do without it.
 # $(1): a flavour; $(2): the compiler and flags to link with.
 define tests
-build/$(1)/libsupport.a: $$(patsubst %,build/$(1)/tests/%.o,support processes watch)
+build/$(1)/libsupport.a: $$(patsubst %,build/$(1)/tests/%.o,support processes watch space)
 	@$(AR) rcs $$@ $$^
 $$(TESTS:%=build/$(1)/%): build/$(1)/%: build/$(1)/tests/%.o build/$(1)/libsupport.a \
 		build/$(1)/libqalloc.a

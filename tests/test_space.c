@@ -7,15 +7,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "../src/span.h"
 #include "layout.h"
+#include "space.h"
 #include "support.h"
 
 #define GIB ((size_t)1 << 30)
@@ -104,27 +107,73 @@ static void test_trim_of_a_huge_empty_map_is_quick_and_takes_nothing(void **stat
 	file_close(&f);
 }
 
-static void test_trim_beside_a_running_process_loses_nothing(void **state)
-{
-	struct file f = file_of(16 * MIB, 0);
-	char *blocks[64] = {NULL};
-	uint64_t seed = 7;
+enum { STOP, TRIMS, WORDS };
 
-	(void)state;
-	for (int i = 0; i < 4000; i++) {
-		uint64_t k = next_random(&seed) % 64, size = 1 + next_random(&seed) % 200000;
+struct trimmer {
+	void *map;
+	uint64_t *words;
+};
+
+static int trim_all_the_while(void *arg)
+{
+	const struct trimmer *t = arg;
+
+	while (__atomic_load_n(&t->words[STOP], __ATOMIC_RELAXED) == 0) {
+		CHECK(qalloc_trim(t->map) == 0 || qalloc_error() == QALLOC_EBUSY);
+		__atomic_fetch_add(&t->words[TRIMS], 1, __ATOMIC_RELAXED);
+	}
+	return 0;
+}
+
+/* Only the first bytes of a block are written: what lies behind shows whether it has its space. */
+static void churn(const struct file *f, char **blocks, uint64_t count, uint64_t steps,
+		  uint64_t *seed)
+{
+	for (uint64_t i = 0; i < steps; i++) {
+		uint64_t k = next_random(seed) % count, size = 64 + next_random(seed) % 200000;
 
 		if (blocks[k] != NULL) {
 			assert_true(is_filled(blocks[k], 64, k));
-			qalloc_free(blocks[k], f.map);
+			qalloc_free(blocks[k], f->map);
 		}
-		blocks[k] = qalloc_malloc(f.map, size < 64 ? 64 : size);
+		blocks[k] = patient_malloc(f->map, size);
 		if (blocks[k] != NULL)
 			fill(blocks[k], 64, k);
-		if (i % 50 == 0)
-			assert_int_equal(qalloc_trim(f.map), 0);
 	}
+}
+
+/* The child may stand inside the pool meanwhile: the file tells all the same. */
+static void expect_space(const struct file *f, pid_t trimmer)
+{
+	uint64_t span = 0;
+	int status = 0;
+
+	assert_int_equal(kill(trimmer, SIGSTOP), 0);
+	assert_int_equal(waitpid(trimmer, &status, WUNTRACED), trimmer);
+	assert_true(WIFSTOPPED(status));
+	assert_true(spans_have_space(f->fd, &f->geo, false, &span));
+	assert_int_equal(kill(trimmer, SIGCONT), 0);
+}
+
+static void test_trim_beside_a_running_process_loses_nothing(void **state)
+{
+	struct file f = file_of(64 * MIB, 0);
+	char *blocks[256] = {NULL};
+	uint64_t *words = shared_words(WORDS), seed = 7;
+	struct trimmer t = {f.map, words};
+	pid_t pid = start_child(trim_all_the_while, &t);
+
+	(void)state;
+	for (int i = 0; i < 50 || __atomic_load_n(&words[TRIMS], __ATOMIC_RELAXED) < 10; i++) {
+		churn(&f, blocks, 256, 200, &seed);
+		expect_space(&f, pid);
+	}
+	__atomic_store_n(&words[STOP], 1, __ATOMIC_RELAXED);
+	assert_int_equal(wait_child(pid), 0);
+	for (uint64_t k = 0; k < 256; k++)
+		assert_true(blocks[k] == NULL || is_filled(blocks[k], 64, k));
 	assert_whole(f.map);
+	release_shared_words(words, WORDS);
 	file_close(&f);
 }
 

@@ -12,11 +12,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../../src/format.h"
 #include "../../src/geo.h"
+#include "../space.h"
 #include "../support.h"
 #include "interleave.h"
 
@@ -120,42 +120,6 @@ static bool header_is_copied(const struct shared *shared)
 	return same;
 }
 
-/* Disk space that reserving [off, off + bytes) takes: none, if it has its own. */
-static off_t space_short(int fd, uint64_t off, uint64_t bytes)
-{
-	struct stat before, after;
-
-	if (fstat(fd, &before) != 0 || fallocate(fd, 0, (off_t)off, (off_t)bytes) != 0 ||
-	    fstat(fd, &after) != 0) {
-		broken("reserving what is reserved");
-	}
-	return (off_t)(after.st_blocks - before.st_blocks) * 512;
-}
-
-static bool spans_have_space(int fd, enum base base, const char *who)
-{
-	struct geo g;
-	uint64_t word = 0;
-
-	base_geometry(base, &g);
-	for (uint64_t span = 0; span < g.spans; span++) {
-		uint64_t off = g.data_off + span * g.span_bytes;
-
-		if (pread(fd, &word, sizeof(word), (off_t)(g.words_off + span * 8)) !=
-		    sizeof(word)) {
-			broken("reading the word of a span");
-		}
-		off_t missing = word == SPAN_FREE ? 0 : space_short(fd, off, g.span_bytes);
-
-		if (missing != 0) {
-			finding("%s: span %llu is in use, and has no disk space for %llu bytes",
-				who, (unsigned long long)span, (unsigned long long)missing);
-			return false;
-		}
-	}
-	return true;
-}
-
 /* What is zeroed when it is freed is zero when it is handed out. */
 static bool is_fresh(int fd, const struct got *block, const char *who)
 {
@@ -182,10 +146,19 @@ static bool data_are_well(const struct pair *pair, const struct shared *shared, 
 	if (fd < 0) {
 		broken(shared->w.path);
 	}
-	bool well = spans_have_space(fd, pair->base, who) &&
-		    (pair->base != BASE_ZERO || (is_fresh(fd, &shared->sides[0].got, who) &&
-						 is_fresh(fd, &shared->sides[1].got, who)));
+	struct geo g;
+	uint64_t span = 0;
 
+	base_geometry(pair->base, &g);
+	bool well = spans_have_space(fd, &g, false, &span);
+
+	if (!well) {
+		finding("%s: span %llu is in use, and lacks disk space", who,
+			(unsigned long long)span);
+	} else if (pair->base == BASE_ZERO) {
+		well = is_fresh(fd, &shared->sides[0].got, who) &&
+		       is_fresh(fd, &shared->sides[1].got, who);
+	}
 	close(fd);
 	return well;
 }
