@@ -45,7 +45,8 @@ build/$(1)/libsupport.a: $$(patsubst %,build/$(1)/tests/%.o,support processes wa
 $$(TESTS:%=build/$(1)/%): build/$(1)/%: build/$(1)/tests/%.o build/$(1)/libsupport.a \
 		build/$(1)/libqalloc.a
 	$$(Q)$(2) -pthread -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) -lcmocka
-build/$(1)/storm: build/$(1)/tests/storm_reckon.o
+build/$(1)/storm: build/$(1)/tests/storm_reckon.o build/$(1)/tests/storm_master.o
+build/$(1)/storm_publish: build/$(1)/tests/storm_master.o
 build/check/$(1)/%.log: build/$(1)/%
 	$$(call run,$$<)
 endef
@@ -84,6 +85,8 @@ build/check/storm/dynamic.log: build/plain/storm
 	$(call run,$< --processes 2 --threads 4 --kills --seconds $(STORM_SECONDS) $(STORM_DIR))
 build/check/storm/static.log: build/plain/storm
 	$(call run,$< --processes 4 --threads 2 --kills --static --seconds 10 $(STORM_DIR))
+build/check/storm/zero.log: build/plain/storm
+	$(call run,$< --processes 3 --threads 3 --kills --zero --seconds 10 $(STORM_DIR))
 build/check/storm/asan.log: build/asan/storm
 	$(call run,$< --processes 2 --threads 4 --kills --seconds 10 $(STORM_DIR))
 build/check/storm/tsan.log: build/tsan/storm
@@ -92,7 +95,9 @@ build/check/storm/tsan.log: build/tsan/storm
 build/check/storm/publish.log: build/plain/storm_publish
 	$(call run,$< --seconds 10 $(STORM_DIR))
 build/check/storm/publish-one.log: build/plain/storm_publish
-	$(call run,$< --seconds 10 --streams 1 --stop $(STORM_DIR))
+	$(call run,$< --seconds 10 --streams 1 --stop --zero $(STORM_DIR))
+build/check/storm/publish-tsan.log: build/tsan/storm_publish
+	$(call run,$< --processes 1 --threads 8 --no-kills --seconds 10 $(STORM_DIR))
 
 build/check/symbols.log: build/libqalloc.so
 	$(call run,tests/symbols.sh build/$(SONAME))
@@ -102,7 +107,8 @@ build/check/demo.log: build/wordindex
 	$(call run,build/wordindex)
 
 RESULTS = $(MISUSE:%=build/check/misuse/%.log) $(OLD_API:%=build/check/old_api/%.log) \
-	$(patsubst %,build/check/storm/%.log,dynamic static asan tsan publish publish-one) \
+	$(patsubst %,build/check/storm/%.log,dynamic static zero asan tsan publish publish-one \
+		publish-tsan) \
 	build/check/symbols.log build/check/install.log build/check/demo.log \
 	$(foreach f,plain asan clang,$(UNIT:%=build/check/$(f)/%.log)) \
 	$(THREADED:%=build/check/tsan/%.log) $(MEMCHECKED:%=build/check/valgrind/%.log)

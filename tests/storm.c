@@ -3,8 +3,8 @@
  * Processes with threads churn one map while they are killed at random; at the end
  * the map is whole, no block ever had two owners, and at most the block that each
  * killed thread had in flight is missing.
- *   storm [--seconds S] [--processes P] [--threads T] [--kills] [--static] [--streams N]
- *         [--bytes N] [--dir DIR]
+ *   storm [--seconds S] [--processes P] [--threads T] [--kills] [--static] [--zero]
+ *         [--streams N] [--bytes N] [--dir DIR]
  *
  * How it knows: each thread notes its blocks in a table in memory that outlives it, see storm.h.
  *  - A record says what it is about to do before it does it, and OWNED after; so of a killed
@@ -12,6 +12,8 @@
  *  - A block is filled with a pattern that no other block ever has, and read before it
  *    is given up: two owners of one block would see each other's.
  *  - Blocks change hands through mail slots; an unfinished hand-over is taken back.
+ *  - Disk space is given back all the while; what is in use has its own.
+ *  - With --zero every new block is zero, and so is all that is free at the end.
  *  - A live block at the end without a record OWNED is one that a kill has cost.
  */
 #include <pthread.h>
@@ -26,19 +28,22 @@
 
 #include "../src/format.h"
 #include "storm.h"
+#include "storm_master.h"
 #include "support.h"
 #include "watch.h"
 
 /* Documented: about a second.  What is more than the machine adds is a call that waits longer. */
 #define LONGEST_MSEC 2000u
+#define STEPS_A_TRIM 256u
 
 static struct {
 	size_t seconds, processes, threads, streams, bytes;
-	bool kills, fixed;
+	bool kills, fixed, zero;
 } how = {.seconds = 10, .processes = 2, .threads = 4, .streams = 3, .bytes = 8 * MIB};
 
 static struct book *book;
 static void *map;
+static struct qalloc_info made; /* the map, when it was new */
 static char path[1024];
 
 struct worker {
@@ -113,6 +118,16 @@ static void refused(struct worker *w, struct record *r, uint64_t state)
 	w->table->refused++;
 }
 
+static void trim(struct worker *w)
+{
+	timed_begin(w);
+	int result = qalloc_trim(map);
+	timed_end(w);
+	if (result != 0 && qalloc_error() != QALLOC_EBUSY)
+		fail("trimming", NULL);
+	w->table->trims++;
+}
+
 static void allocate(struct worker *w, struct record *r)
 {
 	size_t size = any_size(w);
@@ -120,6 +135,8 @@ static void allocate(struct worker *w, struct record *r)
 	timed_begin(w);
 	void *block = qalloc_malloc(map, size);
 	timed_end(w);
+	if (block != NULL && how.zero && !is_zero(block, size))
+		fail("a new block is not zero", r);
 	block == NULL ? refused(w, r, EMPTY) : give_pattern(w, r, block, size);
 }
 
@@ -198,7 +215,9 @@ static void *churn(void *arg)
 	while (book->stop == 0 && book->leave[w->process] == 0) {
 		struct record *r = &w->table->records[next_random(&w->random) % RECORDS];
 		uint64_t choice = next_random(&w->random) % 16;
-		if (r->state == EMPTY)
+		if (next_random(&w->random) % STEPS_A_TRIM == 0)
+			trim(w);
+		else if (r->state == EMPTY)
 			choice == 0 ? receive(w, r) : allocate(w, r);
 		else if (choice == 0)
 			resize(w, r);
@@ -262,10 +281,18 @@ static int process(void *arg)
 {
 	unsigned number = (unsigned)(uintptr_t)arg;
 	pthread_t threads[THREADS_MAX];
-	struct worker workers[THREADS_MAX];
+	struct worker workers[THREADS_MAX], opener = {.process = number};
+	timed_begin(&opener);
 	map = qalloc_loadmap(path);
+	timed_end(&opener);
 	if (map == NULL)
 		fail("loading", NULL);
+	/* Who shall recover may find somebody stopped inside. */
+	timed_begin(&opener);
+	int recovered = qalloc_recover(map);
+	timed_end(&opener);
+	if (recovered != 0 && qalloc_error() != QALLOC_EBUSY)
+		fail("recovering", NULL);
 	for (unsigned i = 0; i < how.threads; i++) {
 		uint64_t table = number * how.threads + i;
 		struct table *t = &book->tables[table];
@@ -284,7 +311,8 @@ static int process(void *arg)
 /* ---- The storm --------------------------------------------------------------------- */
 
 struct tally {
-	unsigned kills, stops, leaves, failures;
+	unsigned kills, leaves, looks, failures;
+	struct stops stops;
 };
 
 static void kill_one(pid_t *pid, struct tally *tally)
@@ -295,32 +323,19 @@ static void kill_one(pid_t *pid, struct tally *tally)
 	tally->failures += result != SIGNALLED + SIGKILL;
 }
 
-/* Whether a thread of the process holds a stream, or the pool. */
-static bool is_inside(pid_t pid)
+/* All stand still, wherever they are. */
+static void look_at_space(const pid_t *pids, struct tally *tally)
 {
-	for (size_t i = 0; i <= how.streams; i++) {
-		uint64_t owner =
-			read_word(path, i == 0 ? STATE_POOL : STREAMS_OFF + (i - 1) * STREAM_BYTES);
-		uint64_t slot = owner >> OWNER_THREAD_BITS & ((1u << OWNER_SLOT_BITS) - 1);
-		if (owner != 0 && slot < QALLOC_PROCESSES_MAX &&
-		    (pid_t)(uint32_t)read_word(path, SLOTS_OFF + slot * SLOT_BYTES + SLOT_PID) ==
-			    pid)
-			return true;
+	for (unsigned i = 0; i < how.processes; i++) {
+		book->stops[i]++;
+		stop(pids[i]);
 	}
-	return false;
-}
-
-/* For a moment; or now and then inside, if it comes there, and for longer than anybody waits. */
-static void stop_one(pid_t pid, uint64_t *random)
-{
-	bool is_long = next_random(random) % 4 == 0;
-	kill(pid, SIGSTOP);
-	for (unsigned i = 0; is_long && i < 200 && !is_inside(pid); i++) {
-		kill(pid, SIGCONT);
-		rest_usec(next_random(random) % 500);
-		kill(pid, SIGSTOP);
+	tally->failures += !space_is_there(path, how.zero, &made);
+	for (unsigned i = 0; i < how.processes; i++) {
+		kill(pids[i], SIGCONT);
+		book->stops[i]++;
 	}
-	rest_usec(is_long ? 2600000 : next_random(random) % 100000);
+	tally->looks++;
 }
 
 static void disturb(pid_t *pids, uint64_t *random, struct tally *tally)
@@ -338,8 +353,7 @@ static void disturb(pid_t *pids, uint64_t *random, struct tally *tally)
 	if (choice == 1) {
 		/* A stopped one costs the others its stream and nothing else. */
 		book->stops[p]++;
-		stop_one(pids[p], random);
-		tally->stops++;
+		stop_child(pids[p], path, how.streams, 4, random, &tally->stops);
 		if (next_random(random) % 2 == 0) {
 			kill(pids[p], SIGCONT);
 			book->stops[p]++;
@@ -358,6 +372,14 @@ static void disturb(pid_t *pids, uint64_t *random, struct tally *tally)
 	pids[p] = start_child(process, (void *)(uintptr_t)p);
 }
 
+static size_t count_steps(void)
+{
+	size_t steps = 0;
+	for (size_t t = 0; t < TABLES_MAX; t++)
+		steps += book->tables[t].steps;
+	return steps;
+}
+
 static void rage(struct tally *tally)
 {
 	pid_t pids[PROCESSES_MAX];
@@ -366,8 +388,11 @@ static void rage(struct tally *tally)
 		pids[i] = start_child(process, (void *)(uintptr_t)i);
 	while (now_msec() < end && tally->failures == 0) {
 		rest_usec(next_random(&random) % 60000);
+		if (next_random(&random) % 8 == 0)
+			look_at_space(pids, tally);
 		if (how.kills)
 			disturb(pids, &random, tally);
+		progress("storm", count_steps(), tally->kills, tally->failures);
 	}
 	book->stop = 1;
 	for (unsigned i = 0; i < how.processes; i++)
@@ -388,6 +413,8 @@ static void read_options(int argc, char **argv)
 			how.kills = true;
 		} else if (strcmp(argv[i], "--static") == 0) {
 			how.fixed = true;
+		} else if (strcmp(argv[i], "--zero") == 0) {
+			how.zero = true;
 		} else if (strcmp(argv[i], "--dir") == 0 && i + 1 < argc &&
 			   scratch_in(argv[i + 1])) {
 			i++;
@@ -398,43 +425,62 @@ static void read_options(int argc, char **argv)
 	}
 }
 
+static void *make_map(void)
+{
+	uint64_t flags = QALLOC_CREATE | (how.zero ? QALLOC_ZERO_ON_FREE : 0);
+	struct qalloc_options options =
+		how.fixed ? static_options(flags, how.bytes / 32, 200, how.streams)
+			  : dynamic_options(flags, how.bytes, how.streams);
+	return qalloc_openmap(path, &options);
+}
+
 int main(int argc, char **argv)
 {
 	struct tally tally = {0};
-	struct reckoning all = {0};
-	size_t steps = 0, refusals = 0;
+	struct reckoning all = {.path = path};
+	size_t refusals = 0, trims = 0;
 	read_options(argc, argv);
+	all.fixed = how.fixed;
+	all.zero = how.zero;
 	scratch_begin(NULL);
 	snprintf(path, sizeof(path), "%s", scratch("storm"));
-	map = how.fixed ? qalloc_makestatmap((off_t)(how.bytes / 32), NULL, path, 200, how.streams)
-			: qalloc_makedynmap((off_t)how.bytes, NULL, path, how.streams);
+	map = make_map();
 	book = mmap(NULL, sizeof(*book), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (map == NULL || qalloc_cleanup() != 0 || book == MAP_FAILED)
+	if (map == NULL || book == MAP_FAILED)
 		fail("making the map", NULL);
+	made = info_of(map);
+	if (qalloc_cleanup() != 0)
+		fail("closing the new map", NULL);
 
 	rage(&tally);
 	if (tally.failures == 0) {
 		map = qalloc_loadmap(path);
-		reckon(&all, book, map, how.fixed);
+		reckon(&all, book, map);
 	}
 	for (size_t t = 0; t < TABLES_MAX; t++) {
-		steps += book->tables[t].steps;
 		refusals += book->tables[t].refused;
+		trims += book->tables[t].trims;
 	}
+	size_t steps = count_steps();
 	size_t allowed = book->in_flight + book->resizing;
 	bool good = tally.failures == 0 && book->longest < LONGEST_MSEC && all.lost == 0 &&
-		    all.missing <= allowed && steps > 0 &&
+		    all.missing <= allowed && steps > 0 && !stops_miss(&tally.stops) &&
 		    book->in_flight <= tally.kills * how.threads;
-	printf("storm: %zu s, %zu processes of %zu threads, %zu streams, %s map\n"
-	       "  %zu steps, %zu requests refused, %zu took over 500 ms, the longest %zu ms\n"
-	       "  %u kills of %zu threads in all, %u stops, %u departures, %u failures\n"
+	printf("storm: %zu s, %zu processes of %zu threads, %zu streams, %s map%s\n"
+	       "  %zu steps, %zu trims, %zu requests refused, %zu took over 500 ms, the longest "
+	       "%zu ms\n"
+	       "  %u kills of %zu threads in all, %u departures, %u looks at disk space, %u "
+	       "failures\n"
+	       "  %u stops, %u of them long, %u of these inside\n"
 	       "  %zu blocks owned, %zu of them lost, %zu live without an owner (at most %zu)\n"
 	       "%s\nstorm: cases %zu, findings %d\n",
 	       how.seconds, how.processes, how.threads, how.streams,
-	       how.fixed ? "static" : "dynamic", steps, refusals, (size_t)book->waits,
-	       (size_t)book->longest, tally.kills, tally.kills * how.threads, tally.stops,
-	       tally.leaves, tally.failures, all.count, all.lost, all.missing, allowed,
-	       good ? "whole, and no block had two owners" : "FAILED", steps, !good);
+	       how.fixed ? "static" : "dynamic", how.zero ? ", zero on free" : "", steps, trims,
+	       refusals, (size_t)book->waits, (size_t)book->longest, tally.kills,
+	       tally.kills * how.threads, tally.leaves, tally.looks, tally.failures,
+	       tally.stops.all, tally.stops.longs, tally.stops.inside, all.count, all.lost,
+	       all.missing, allowed, good ? "whole, and no block had two owners" : "FAILED", steps,
+	       !good);
 	scratch_end(NULL);
 	return good ? 0 : 1;
 }

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../include/qalloc.h"
+
 #define PROCESSES_MAX 32
 #define THREADS_MAX 32
 #define TABLES_MAX (PROCESSES_MAX * THREADS_MAX)
@@ -28,7 +30,7 @@ struct record {
 struct table {
 	struct record records[RECORDS];
 	_Atomic uint64_t serials; /* patterns handed out */
-	_Atomic uint64_t steps, refused;
+	_Atomic uint64_t steps, refused, trims;
 };
 
 struct book {
@@ -52,6 +54,8 @@ void expect_intact(const struct record *r);
 /* ---- storm_reckon.c --------------------------------------------------------- */
 
 struct reckoning {
+	const char *path;
+	bool fixed, zero;
 	void *map;
 	const struct record **owned; /* by offset */
 	size_t count, next;
@@ -63,6 +67,12 @@ struct reckoning {
  * Nobody is at work any more: compares what the map has with what the book says, and empties the
  * map.  Ends the process if a block is damaged or has two owners, or the map is not whole.
  */
-void reckon(struct reckoning *all, const struct book *book, void *map, bool fixed);
+void reckon(struct reckoning *all, const struct book *book, void *map);
+
+/*
+ * All stand still: what is in use has its disk space.  Not runs of a map that zeroes on free: a
+ * kill between dropping the pages of one and its end leaves it live, and without.
+ */
+bool space_is_there(const char *path, bool zero, const struct qalloc_info *info);
 
 #endif

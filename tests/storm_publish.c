@@ -2,7 +2,8 @@
 /*
  * Processes with threads change blocks together with the pointers to them, and are killed at
  * random; at the end not one block is lost: what is live is what a pointer refers to.
- *   storm_publish [--seconds S] [--processes P] [--threads T] [--streams N] [--stop] [--dir DIR]
+ *   storm_publish [--seconds S] [--processes P] [--threads T] [--streams N] [--stop]
+ *                 [--no-kills] [--zero] [--dir DIR]
  *
  *  - Each thread has CELLS pointers of its own in the map.  Who takes the place of a killed
  *    process recovers first, as the manual wants it, and goes on with its pointers.
@@ -19,6 +20,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "storm_master.h"
 #include "support.h"
 #include "watch.h"
 
@@ -26,6 +28,7 @@
 #define THREADS_MAX 16u
 #define CELLS 64u
 #define MAP_BYTES (16 * MIB)
+#define STEPS_A_TRIM 256u
 #define LONGEST_MSEC 2000u /* documented: about a second, and what the machine adds */
 
 struct note {
@@ -34,14 +37,14 @@ struct note {
 };
 
 struct book {
-	_Atomic uint64_t stop, steps, refused, longest, serials;
+	_Atomic uint64_t stop, steps, trims, refused, longest, serials;
 	struct note notes[PROCESSES_MAX * THREADS_MAX * CELLS];
 };
 
 static struct {
 	size_t seconds, processes, threads, streams;
-	bool stops;
-} how = {.seconds = 10, .processes = 2, .threads = 3, .streams = 3};
+	bool kills, stops, zero;
+} how = {.seconds = 10, .processes = 2, .threads = 3, .streams = 3, .kills = true};
 
 static struct book *book;
 static void *map;
@@ -91,11 +94,11 @@ static void step(size_t cell, uint64_t *random)
 {
 	uint64_t choice = next_random(random) % 64;
 	size_t size = next_random(random) % (choice == 0 ? 200000 : choice < 4 ? 10000 : 300);
-	bool grows = next_random(random) % 2 == 0, good = true;
+	bool grows = next_random(random) % 2 == 0, was_empty = cells[cell] == NULL, good = true;
 	struct note *n = &book->notes[cell];
 
 	watch_begin();
-	if (cells[cell] == NULL) {
+	if (was_empty) {
 		good = qalloc_malloc_to(map, size, &cells[cell]) != NULL;
 	} else if (grows) {
 		expect_intact(cell);
@@ -122,10 +125,25 @@ static void step(size_t cell, uint64_t *random)
 			fail("refused for no good reason", cell);
 		}
 	} else if (cells[cell] != NULL) {
+		if (was_empty && how.zero && !is_zero(cells[cell], size)) {
+			fail("a new block is not zero", cell);
+		}
 		n->serial = 0;
 		fill_cell(cell, size);
 	}
 	atomic_fetch_add(&book->steps, 1);
+}
+
+static void trim(void)
+{
+	watch_begin();
+	int result = qalloc_trim(map);
+
+	timed_end();
+	if (result != 0 && !allowed()) {
+		fail("trimming", 0);
+	}
+	atomic_fetch_add(&book->trims, 1);
 }
 
 static void *churn(void *arg)
@@ -134,9 +152,25 @@ static void *churn(void *arg)
 	uint64_t random = first * 77 + now_msec() + 1;
 
 	while (!book->stop) {
-		step(first + next_random(&random) % CELLS, &random);
+		if (next_random(&random) % STEPS_A_TRIM == 0) {
+			trim();
+		} else {
+			step(first + next_random(&random) % CELLS, &random);
+		}
 	}
 	return NULL;
+}
+
+static bool recover(void)
+{
+	watch_begin();
+	int result = qalloc_recover(map);
+
+	timed_end();
+	if (result != 0 && !allowed()) {
+		fail("recovering", 0);
+	}
+	return result == 0;
 }
 
 static int process(void *arg)
@@ -144,15 +178,14 @@ static int process(void *arg)
 	size_t number = (size_t)(uintptr_t)arg;
 	pthread_t threads[THREADS_MAX];
 
+	watch_begin();
 	map = qalloc_loadmap(path);
+	timed_end();
 	if (map == NULL || (cells = qalloc_getroot(map, "cells")) == NULL) {
 		fail("loading", 0);
 	}
 	/* Somebody may be stopped inside what is to be settled. */
-	while (qalloc_recover(map) != 0) {
-		if (!allowed()) {
-			fail("recovering", 0);
-		}
+	while (!recover()) {
 	}
 	for (size_t i = 0; i < how.threads; i++) {
 		void *place = (void *)(uintptr_t)(number * how.threads + i);
@@ -174,7 +207,7 @@ static bool kill_one(pid_t pid)
 }
 
 /* False: a process ended by itself. */
-static bool rage(unsigned *kills)
+static bool rage(unsigned *kills, struct stops *stops)
 {
 	pid_t pids[PROCESSES_MAX];
 	uint64_t random = now_msec() | 1, end = now_msec() + how.seconds * 1000;
@@ -187,11 +220,12 @@ static bool rage(unsigned *kills)
 		size_t p = next_random(&random) % how.processes;
 
 		rest_usec(next_random(&random) % 60000);
+		progress("storm_publish", book->steps, *kills, !good);
+		if (!how.kills) {
+			continue;
+		}
 		if (how.stops && next_random(&random) % 8 == 0) {
-			kill(pids[p], SIGSTOP);
-			/* Now and then for longer than anybody waits. */
-			rest_usec(next_random(&random) % 8 == 0 ? 2600000
-								: next_random(&random) % 100000);
+			stop_child(pids[p], path, how.streams, 8, &random, stops);
 		}
 		good = kill_one(pids[p]);
 		*kills += good;
@@ -252,6 +286,10 @@ static void read_options(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--stop") == 0) {
 			how.stops = true;
+		} else if (strcmp(argv[i], "--no-kills") == 0) {
+			how.kills = false;
+		} else if (strcmp(argv[i], "--zero") == 0) {
+			how.zero = true;
 		} else if (strcmp(argv[i], "--dir") == 0 && i + 1 < argc &&
 			   scratch_in(argv[i + 1])) {
 			i++;
@@ -262,29 +300,45 @@ static void read_options(int argc, char **argv)
 	}
 }
 
+static void make_map(void)
+{
+	uint64_t flags = QALLOC_CREATE | (how.zero ? QALLOC_ZERO_ON_FREE : 0);
+	struct qalloc_options options = dynamic_options(flags, MAP_BYTES, how.streams);
+
+	map = qalloc_openmap(path, &options);
+	if (map == NULL ||
+	    (cells = qalloc_calloc(map, how.processes * how.threads * CELLS, 8)) == NULL ||
+	    qalloc_setroot(map, "cells", cells) != 0 || qalloc_cleanup() != 0) {
+		fail("making the map", 0);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	unsigned kills = 0;
+	struct stops stops = {0};
 	size_t lost = 0, referred = 0;
 
 	read_options(argc, argv);
 	scratch_begin(NULL);
 	snprintf(path, sizeof(path), "%s", scratch("storm"));
-	map = qalloc_makedynmap((off_t)MAP_BYTES, NULL, path, how.streams);
+	make_map();
 	book = mmap(NULL, sizeof(*book), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (map == NULL || book == MAP_FAILED ||
-	    (cells = qalloc_calloc(map, how.processes * how.threads * CELLS, 8)) == NULL ||
-	    qalloc_setroot(map, "cells", cells) != 0 || qalloc_cleanup() != 0) {
-		fail("making the map", 0);
+	if (book == MAP_FAILED) {
+		fail("mmap", 0);
 	}
-	bool good = rage(&kills) && reckon(&lost, &referred) && book->longest < LONGEST_MSEC;
+	bool good = rage(&kills, &stops) && reckon(&lost, &referred) &&
+		    book->longest < LONGEST_MSEC && !stops_miss(&stops);
 
-	printf("storm_publish: %zu s, %zu processes of %zu threads, %zu streams\n"
-	       "  %llu steps, %llu refused, the longest took %llu ms; %u kills\n"
+	printf("storm_publish: %zu s, %zu processes of %zu threads, %zu streams%s\n"
+	       "  %llu steps, %llu trims, %llu refused, the longest took %llu ms\n"
+	       "  %u kills, %u stops, %u of them long, %u of these inside\n"
 	       "  %zu pointers refer to blocks, %zu blocks are lost\n%s\n",
 	       how.seconds, how.processes, how.threads, how.streams,
-	       (unsigned long long)book->steps, (unsigned long long)book->refused,
-	       (unsigned long long)book->longest, kills, referred, lost, good ? "whole" : "FAILED");
+	       how.zero ? ", zero on free" : "", (unsigned long long)book->steps,
+	       (unsigned long long)book->trims, (unsigned long long)book->refused,
+	       (unsigned long long)book->longest, kills, stops.all, stops.longs, stops.inside,
+	       referred, lost, good ? "whole" : "FAILED");
 	printf("storm_publish: cases %llu, findings %d\n", (unsigned long long)book->steps, !good);
 	scratch_end(NULL);
 	return good ? 0 : 1;

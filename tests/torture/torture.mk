@@ -41,17 +41,22 @@ campaign-hostile-asan = build/asan/torture/hostile --long
 # Storms: users' builds for an hour, sanitizers for a part of it.
 STORM_LONG_SECONDS ?= 3600
 STORM_OTHER_SECONDS ?= 600
-STORMS = storm-dynamic storm-static storm-asan storm-tsan storm-publish storm-publish-asan
+STORMS = storm-dynamic storm-static storm-zero storm-asan storm-tsan storm-publish \
+	storm-publish-asan storm-publish-tsan
 campaign-storm-dynamic = build/plain/storm --processes 3 --threads 4 --kills \
 	--seconds $(STORM_LONG_SECONDS) $(STORM_DIR)
 campaign-storm-static = build/plain/storm --processes 4 --threads 2 --kills --static \
 	--seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
+campaign-storm-zero = build/plain/storm --processes 3 --threads 3 --kills --zero \
+	--seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
 campaign-storm-asan = build/asan/storm --processes 2 --threads 4 --kills \
 	--seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
 campaign-storm-tsan = build/tsan/storm --processes 1 --threads 8 --seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
-campaign-storm-publish = build/plain/storm_publish --processes 3 --threads 3 --stop \
+campaign-storm-publish = build/plain/storm_publish --processes 3 --threads 3 --stop --zero \
 	--seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
 campaign-storm-publish-asan = build/asan/storm_publish --processes 2 --threads 3 --stop \
+	--seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
+campaign-storm-publish-tsan = build/tsan/storm_publish --processes 1 --threads 8 --no-kills \
 	--seconds $(STORM_OTHER_SECONDS) $(STORM_DIR)
 
 # Side by side, so that storms, which last as long as they are told, blow meanwhile: they give way, and
