@@ -193,7 +193,7 @@ int campaign_skip(const char *why)
 {
 	remove_directory();
 	printf("%s: skipped: %s\n", campaign_name, why);
-	return 0;
+	return campaign_is_long;
 }
 
 const char *scratch_directory(void)

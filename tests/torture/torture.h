@@ -41,7 +41,7 @@ uint64_t findings(void); /* of this part of the campaign */
 /* The last line; removes the scratch directory unless there are findings.  The exit status. */
 int campaign_end(void);
 
-/* The campaign cannot run here: says why.  The exit status, 0. */
+/* The campaign cannot run here: says why.  The exit status: the long form fails. */
 int campaign_skip(const char *why);
 
 /* A path in the scratch directory, valid until 8 more were asked for. */

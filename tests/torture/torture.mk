@@ -5,7 +5,7 @@
 TORTURE = kill_step sys_fail disk_full hostile signal_step stopped interleave
 TORTURE_SECONDS ?= 3600
 TORTURE_SHARED = torture inspect step kill_ops kill_prepare look state points interleave_pairs \
-	interleave_victims interleave_judge
+	interleave_victims interleave_judge full_calls
 
 build/plain/libtorture.a: $(TORTURE_SHARED:%=build/plain/tests/torture/%.o)
 	@rm -f $@
@@ -31,11 +31,13 @@ build/check/torture/%.log: build/plain/torture/%
 build/check/torture/stopped.log: SLEEPING = -j 6
 
 # The whole campaigns, the longest first.
-CAMPAIGNS = storm-dynamic $(TORTURE) hostile-asan $(filter-out storm-dynamic,$(STORMS))
+FULL = disk_full-tmpfs disk_full-ext4
+CAMPAIGNS = storm-dynamic $(filter-out disk_full,$(TORTURE)) $(FULL) hostile-asan $(filter-out storm-dynamic,$(STORMS))
 COUNTING = kill_step sys_fail signal_step interleave
 $(foreach c,$(TORTURE),$(eval campaign-$(c) = build/plain/torture/$(c) --long))
 $(foreach c,$(COUNTING),$(eval campaign-$(c) += -j $(JOBS)))
 campaign-stopped += -j 6
+$(foreach c,$(FULL),$(eval campaign-$(c) = build/plain/torture/disk_full --long $(c:disk_full-%=%)))
 campaign-hostile-asan = build/asan/torture/hostile --long
 
 # Storms: users' builds for an hour, sanitizers for a part of it.
