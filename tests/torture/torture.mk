@@ -5,7 +5,7 @@
 TORTURE = kill_step sys_fail disk_full hostile signal_step stopped interleave
 TORTURE_SECONDS ?= 3600
 TORTURE_SHARED = torture inspect step kill_ops kill_prepare look state points interleave_pairs \
-	interleave_victims interleave_judge full_calls
+	interleave_victims interleave_judge full_calls scribble
 
 build/plain/libtorture.a: $(TORTURE_SHARED:%=build/plain/tests/torture/%.o)
 	@rm -f $@
@@ -17,7 +17,7 @@ build/plain/torture/%: build/plain/tests/torture/%.o build/plain/libtorture.a \
 	$(Q)$(CC) $(CFLAGS) -Wl,-z,now -pthread -o $@ $^
 
 # A sanitizer sees what the library does to its private memory.
-build/asan/torture/hostile: build/asan/tests/torture/hostile.o build/asan/tests/torture/torture.o \
+build/asan/torture/hostile: $(patsubst %,build/asan/tests/torture/%.o,hostile scribble torture) \
 		build/asan/libsupport.a build/asan/libqalloc.a
 	@mkdir -p $(@D)
 	$(Q)$(GCC) -fsanitize=address,undefined -pthread -o $@ $^
