@@ -103,7 +103,7 @@ static bool found_copied(const struct inspection *i, const struct known *k)
 /* Whether it still is the block that a call disposed of; zeroing may have begun. */
 static bool may_be_the_old(const struct world *w, const struct known *k, const struct live *l)
 {
-	return l->size >= k->size && (w->base == BASE_ZERO ? l->size <= 2 * k->size + 4096
+	return l->size >= k->size && (base_zeroes(w->base) ? l->size <= 2 * k->size + 4096
 							   : is_filled(k->at, k->size, k->seed));
 }
 
@@ -164,7 +164,7 @@ static bool known_are_well(struct inspection *i)
 		if (l->size < k->size) {
 			return wrong(i, "block %u has %zu bytes, it had %zu", n, l->size, k->size);
 		}
-		if (!k->is_cell && !(k->moving && w->base == BASE_ZERO) &&
+		if (!k->is_cell && !(k->moving && base_zeroes(w->base)) &&
 		    !is_filled(k->at, k->size, k->seed)) {
 			return wrong(i, "block %u (%p, %zu bytes) has changed", n, k->at, k->size);
 		}
@@ -194,7 +194,7 @@ static bool free_is_zero(struct inspection *i, const char *when)
 {
 	struct qalloc_info info = {.size = sizeof(info)};
 
-	if (i->w->base != BASE_ZERO) {
+	if (!base_zeroes(i->w->base)) {
 		return true;
 	}
 	if (qalloc_mapinfo(i->map, &info) != 0) {
@@ -275,7 +275,7 @@ static bool take_all(struct inspection *i, size_t size)
 static bool everything_once(struct inspection *i)
 {
 	static const size_t sizes[] = {5000, 700, 48};
-	bool is_static = i->w->base == BASE_STATIC;
+	bool is_static = base_is_static(i->w->base);
 
 	for (size_t s = 0; s < (is_static ? 1 : sizeof(sizes) / sizeof(sizes[0])); s++) {
 		if (!take_all(i, is_static ? ITEM_BYTES : sizes[s])) {
@@ -318,7 +318,7 @@ static bool everything_returns(struct inspection *i)
 	if (!free_is_zero(i, "when empty")) {
 		return false;
 	}
-	if (i->w->base == BASE_STATIC) {
+	if (base_is_static(i->w->base)) {
 		for (uint64_t n = 0; n < info.blocks_max; n++) {
 			if (qalloc_malloc(i->map, 0) == NULL) {
 				return wrong(i, "only %llu of %llu items can be had",

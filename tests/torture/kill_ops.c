@@ -33,7 +33,7 @@ static const char *call_malloc(struct world *w, void *map)
 
 static const char *call_malloc_run(struct world *w, void *map)
 {
-	return expect_block(w, map, w->base == BASE_STATIC ? ITEM_BYTES : 12000);
+	return expect_block(w, map, base_is_static(w->base) ? ITEM_BYTES : 12000);
 }
 
 static const char *call_malloc_none(struct world *w, void *map)
@@ -92,7 +92,9 @@ static const char *call_free_from(struct world *w, void *map)
 
 static const char *call_realloc_to(struct world *w, void *map)
 {
-	return qalloc_realloc_to(map, 256, w->cell) != NULL ? NULL : said("realloc_to");
+	size_t size = base_is_static(w->base) ? ITEM_BYTES : 256;
+
+	return qalloc_realloc_to(map, size, w->cell) != NULL ? NULL : said("realloc_to");
 }
 
 static const char *call_realloc_to_run(struct world *w, void *map)
@@ -245,6 +247,7 @@ const struct op kill_ops[] = {
 	{"free, zeroed", BASE_ZERO, 0, 0, prepare_own, call_free},
 	{"free of a run, zeroed", BASE_ZERO, 0, 0, prepare_run, call_free},
 	{"free, zeroed, another's", BASE_ZERO, 0, 0, prepare_remote, call_free},
+	{"free, a span returned, zeroed", BASE_ZERO, 0, 0, prepare_last_of_span, call_free},
 	{"realloc, zeroed", BASE_ZERO, 0, 1, prepare_realloc_small, call_realloc},
 	{"realloc of a run, zeroed", BASE_ZERO, 0, 1, prepare_realloc_run, call_realloc_run},
 	{"realloc", BASE_THREE, 0, 1, prepare_realloc_small, call_realloc},
@@ -254,6 +257,9 @@ const struct op kill_ops[] = {
 	{"static malloc", BASE_STATIC, OP_SHORT, 1, prepare_nothing, call_malloc},
 	{"static free", BASE_STATIC, 0, 0, prepare_item, call_free},
 	{"static free, another's", BASE_STATIC, 0, 0, prepare_remote, call_free},
+	{"static malloc, zeroed", BASE_STATIC_ZERO, 0, 1, prepare_nothing, call_malloc},
+	{"static free, zeroed", BASE_STATIC_ZERO, 0, 0, prepare_item, call_free},
+	{"static free, zeroed, another's", BASE_STATIC_ZERO, 0, 0, prepare_remote, call_free},
 	{"setroot, new", BASE_THREE, 0, 0, prepare_root_new, call_setroot},
 	{"setroot, change", BASE_THREE, 0, 0, prepare_root_change, call_setroot},
 	{"casroot, absent", BASE_THREE, 0, 0, prepare_root_new, call_casroot},
@@ -282,6 +288,11 @@ const struct op kill_ops[] = {
 	{"realloc_toroot", BASE_THREE, 0, 0, prepare_move_root, call_realloc_toroot},
 	{"free_fromroot", BASE_THREE, 0, 0, prepare_free_root, call_free_fromroot},
 	{"static malloc_to", BASE_STATIC, 0, 0, prepare_cell, call_malloc_to},
+	{"static free_from", BASE_STATIC, 0, 0, prepare_cell_item, call_free_from},
+	{"static free_from, another's", BASE_STATIC, 0, 0, prepare_cell_remote, call_free_from},
+	{"static free_from, zeroed", BASE_STATIC_ZERO, 0, 0, prepare_cell_item, call_free_from},
+	{"static realloc_to, from NULL", BASE_STATIC, 0, 0, prepare_cell, call_realloc_to},
+	{"static realloc_to, it stays", BASE_STATIC, 0, 0, prepare_move_item, call_realloc_to},
 	{"recover", BASE_THREE, OP_SHORT, 0, prepare_dead, call_recover},
 	{"recover, zeroed", BASE_ZERO, 0, 0, prepare_dead, call_recover},
 	{"sweep", BASE_THREE, OP_ALONE, 0, prepare_strays, call_sweep},
@@ -290,8 +301,8 @@ const struct op kill_ops[] = {
 	{"walk and mapinfo", BASE_THREE, 0, 0, prepare_nothing, call_look},
 	{"check", BASE_THREE, 0, 0, prepare_nothing, call_check},
 	{"checkpoint", BASE_THREE, 0, 0, prepare_warm, call_checkpoint},
-	{"closemap", BASE_THREE, 0, 0, prepare_nothing, call_close},
-	{"closemap, the last", BASE_THREE, OP_ALONE, 0, prepare_nothing, call_close},
+	{"closemap", BASE_THREE, OP_CLOSES, 0, prepare_nothing, call_close},
+	{"closemap, the last", BASE_THREE, OP_ALONE | OP_CLOSES, 0, prepare_nothing, call_close},
 	{"loadmap, alone", BASE_THREE, OP_OPENS | OP_ALONE, 0, prepare_nothing, call_load},
 	{"loadmap", BASE_THREE, OP_OPENS, 0, prepare_nothing, call_load},
 	{"make, file absent", BASE_ABSENT, OP_OPENS | OP_ALONE, 0, prepare_nothing, call_make},

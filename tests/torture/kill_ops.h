@@ -12,6 +12,9 @@
 #define OP_SHORT 4u    /* part of the short form */
 #define OP_DIRTY 8u    /* an heir that opens a complete map, and repairs at once */
 #define OP_REFUSED 16u /* the answer that is wanted is an error */
+#define OP_CLOSES 32u  /* `map` is no handle afterwards */
+#define OP_FRESH 64u   /* it is the first call of its thread */
+#define OP_BURIES 128u /* a failure may have been open: the page of its handle stays */
 
 struct op {
 	const char *name;

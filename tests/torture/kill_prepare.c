@@ -223,6 +223,19 @@ void prepare_cell_run(struct world *w, void *map)
 	give_subject(w);
 }
 
+void prepare_cell_item(struct world *w, void *map)
+{
+	prepare_cell(w, map);
+	prepare_item(w, map);
+	give_subject(w);
+}
+
+void prepare_move_item(struct world *w, void *map)
+{
+	prepare_cell_item(w, map);
+	move_subject(w);
+}
+
 void prepare_move_small(struct world *w, void *map)
 {
 	prepare_cell_small(w, map);

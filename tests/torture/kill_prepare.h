@@ -38,6 +38,8 @@ void prepare_cell_small(struct world *w, void *map);
 void prepare_cell_remote(struct world *w, void *map);
 void prepare_cell_last(struct world *w, void *map);
 void prepare_cell_run(struct world *w, void *map);
+void prepare_cell_item(struct world *w, void *map);
+void prepare_move_item(struct world *w, void *map);
 void prepare_move_small(struct world *w, void *map);
 void prepare_move_remote(struct world *w, void *map);
 void prepare_move_run(struct world *w, void *map);

@@ -28,6 +28,7 @@
 
 #define STATES_MAX 400u
 #define STEPS_MAX 2000000u
+#define TRIES_MAX 5u
 
 struct job {
 	const struct op *op;
@@ -44,7 +45,7 @@ struct job {
 /* Of a call with its heirs, and of all calls together. */
 struct tally {
 	uint64_t steps, states, kills, maps;
-	uint64_t lost; /* victims that did not come by where they were to be killed */
+	uint64_t lost; /* victims that did not come by where they were to be killed, at first */
 };
 
 static struct tally *totals; /* shared by all parts of the campaign */
@@ -247,9 +248,9 @@ static bool explore(struct job *j)
 
 /*
  * To where a victim stood before that step; it did the same then.  A breakpoint is quicker than
- * stepping, unless it is in a loop.
+ * stepping, unless it is in a loop.  False: this one did not come by.
  */
-static void go_to(struct job *j, pid_t victim, uint64_t step)
+static bool go_to(struct job *j, pid_t victim, uint64_t step)
 {
 	uint64_t place = step < j->steps ? j->places[step] : 0;
 	uint32_t hits = 0;
@@ -258,38 +259,57 @@ static void go_to(struct job *j, pid_t victim, uint64_t step)
 		hits += j->places[i] == place;
 	}
 	if (place != 0 && hits < step / 8 + 2) {
-		if (!step_run_to(victim, place, hits)) {
-			tally.lost++;
-		}
-		return;
+		return step_run_to(victim, place, hits);
 	}
-	for (uint64_t i = 0; i < step && j->w->inside; i++) {
-		(void)step_once(victim, 0);
+	for (uint64_t i = 0; i < step; i++) {
+		if (!j->w->inside || step_once(victim, 0) != STEP_DONE) {
+			return false;
+		}
 	}
 	tally.steps += step;
+	return true;
+}
+
+/* A victim that stands at that step, beside a neighbour.  False: none comes by there. */
+static bool bring_to(struct job *j, uint64_t step, struct neighbour *n, pid_t *victim,
+		     const char *who)
+{
+	for (unsigned try = 0; try < TRIES_MAX; try++) {
+		world_begin(j);
+		*n = neighbour_start(j, who);
+		*victim = step_start(victim_body, j);
+		if (*victim > 0 && go_to(j, *victim, step)) {
+			return true;
+		}
+		tally.lost++;
+		if (*victim > 0) {
+			step_kill(*victim);
+		}
+		neighbour_end(n);
+	}
+	finding("%s: %u victims did not come there", who, TRIES_MAX);
+	return false;
 }
 
 /* A victim killed at the first step that shows the state, beside a neighbour. */
 static void kill_at(struct job *j, unsigned index)
 {
 	char who[200];
+	struct neighbour n;
+	pid_t victim = 0;
 
 	snprintf(who, sizeof(who), "%s, killed at step %llu", j->op->name,
 		 (unsigned long long)j->states[index].step);
-	world_begin(j);
-	struct neighbour n = neighbour_start(j, who);
-	pid_t victim = step_start(victim_body, j);
-
-	if (victim > 0) {
-		go_to(j, victim, j->states[index].step);
-		step_kill(victim);
+	if (!bring_to(j, j->states[index].step, &n, &victim, who)) {
+		return;
 	}
+	step_kill(victim);
 	tally.kills++;
 	neighbour_go_on(&n, who);
 	campaign_case();
 	/* The neighbour left the map empty. */
 	j->w->count = 0;
-	j->w->unknown_max = j->w->base == BASE_STATIC ? UINT32_MAX : 0;
+	j->w->unknown_max = base_is_static(j->w->base) ? UINT32_MAX : 0;
 	j->w->root_moves = j->w->content_moves = j->w->publishes = false;
 	inspect_file(j->w, j->w->path, who);
 }
@@ -417,10 +437,6 @@ static void campaign_op(struct job *j, struct job *heir, const struct op *op)
 	__atomic_fetch_add(&totals->steps, tally.steps, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&totals->states, tally.states, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&totals->kills, tally.kills, __ATOMIC_RELAXED);
-	if (tally.lost > tally.kills / 10) {
-		finding("%s: %llu of %llu victims did not do the same again", op->name,
-			(unsigned long long)tally.lost, (unsigned long long)tally.kills);
-	}
 	munmap(template, sizeof(*template));
 }
 

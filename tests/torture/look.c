@@ -43,7 +43,7 @@ void look_begin(struct look *l, const struct world *w, bool opens)
 	if (w->cell != NULL) {
 		look_add(l, (uint64_t)((char *)w->cell - (char *)MAP_BASE), sizeof(*w->cell));
 	}
-	for (unsigned i = 0; w->base == BASE_ZERO && i < w->count; i++) {
+	for (unsigned i = 0; base_zeroes(w->base) && i < w->count; i++) {
 		const struct known *k = &w->known[i];
 
 		if (k->moving) {

@@ -93,7 +93,7 @@ static size_t kept_size(unsigned i)
 {
 	static const size_t sizes[2] = {24, 6000};
 
-	return shared->w.base == BASE_STATIC ? ITEM_BYTES : sizes[i];
+	return base_is_static(shared->w.base) ? ITEM_BYTES : sizes[i];
 }
 
 /* What the handler before left. */
@@ -414,7 +414,7 @@ static void body(unsigned i)
 		shared = shared_memory(sizeof(*shared));
 	}
 	op = &kill_ops[i];
-	if ((op->flags & (OP_OPENS | OP_ALONE)) != 0 || strncmp(op->name, "close", 5) == 0 ||
+	if ((op->flags & (OP_OPENS | OP_ALONE | OP_CLOSES)) != 0 ||
 	    (word != NULL ? strstr(op->name, word) == NULL
 			  : !campaign_long() && (op->flags & OP_SHORT) == 0)) {
 		return;

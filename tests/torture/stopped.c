@@ -97,7 +97,7 @@ static void publishing_calls(void)
 	/* A run where there is room for two, and time to wait for the pool. */
 	bool has_room = campaign_long() && strstr(op->name, "run") == NULL;
 	const size_t sizes[] = {24, 100, has_room ? 6000 : 600, 24};
-	bool is_static = shared->w.base == BASE_STATIC;
+	bool is_static = base_is_static(shared->w.base);
 	size_t size = is_static ? ITEM_BYTES : sizes[turns % 4];
 	void *before = *cell;
 	watch_begin();
@@ -120,7 +120,7 @@ static void publishing_calls(void)
 
 static void neighbour_calls(void)
 {
-	bool is_static = shared->w.base == BASE_STATIC;
+	bool is_static = base_is_static(shared->w.base);
 	unsigned n = pending_count;
 
 	pending_count = 0;
@@ -153,7 +153,7 @@ static void neighbour_body(int go, int ready)
 		broken("the neighbour cannot open the map");
 	}
 	cell = world_take(&shared->w, neighbour_map,
-			  shared->w.base == BASE_STATIC ? ITEM_BYTES : 24);
+			  base_is_static(shared->w.base) ? ITEM_BYTES : 24);
 	if (cell == NULL) {
 		broken("the neighbour's pointer");
 	}
@@ -384,7 +384,7 @@ static void body(unsigned i)
 		shared = shared_memory(sizeof(*shared));
 	}
 	op = &kill_ops[i];
-	if ((op->flags & (OP_OPENS | OP_ALONE)) == 0 && strncmp(op->name, "close", 5) != 0 &&
+	if ((op->flags & (OP_OPENS | OP_ALONE | OP_CLOSES)) == 0 &&
 	    (word != NULL ? strstr(op->name, word) != NULL
 			  : campaign_long() || (op->flags & OP_SHORT) != 0)) {
 		campaign_op();

@@ -277,12 +277,12 @@ void *world_open(const struct world *w, const char *path)
 {
 	struct qalloc_options o = {.size = sizeof(o), .flags = QALLOC_CREATE};
 
-	o.kind = w->base == BASE_STATIC ? QALLOC_STATIC : QALLOC_DYNAMIC;
-	o.itemsize = w->base == BASE_STATIC ? ITEM_BYTES : 0;
+	o.kind = base_is_static(w->base) ? QALLOC_STATIC : QALLOC_DYNAMIC;
+	o.itemsize = base_is_static(w->base) ? ITEM_BYTES : 0;
 	o.filesize = (off_t)MAP_BYTES;
 	o.streams = w->base == BASE_ONE ? 1 : 3;
 	o.addr = MAP_BASE;
-	if (w->base == BASE_ZERO) {
+	if (base_zeroes(w->base)) {
 		o.flags |= QALLOC_ZERO_ON_FREE;
 	}
 	return qalloc_openmap(path, &o);
@@ -292,8 +292,8 @@ void base_geometry(enum base base, struct geo *g)
 {
 	struct params p = {.file_size = MAP_BYTES, .base = (uint64_t)(uintptr_t)MAP_BASE};
 
-	p.kind = base == BASE_STATIC ? QALLOC_STATIC : QALLOC_DYNAMIC;
-	p.item_size = base == BASE_STATIC ? ITEM_BYTES : 0;
+	p.kind = base_is_static(base) ? QALLOC_STATIC : QALLOC_DYNAMIC;
+	p.item_size = base_is_static(base) ? ITEM_BYTES : 0;
 	p.streams = base == BASE_ONE ? 1 : 3;
 	if (geo_compute(&p, g) != QALLOC_OK) {
 		broken("geometry");
@@ -334,7 +334,7 @@ static int build(struct world *w)
 		return 1;
 	}
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		if (world_take(w, map, w->base == BASE_STATIC ? ITEM_BYTES : sizes[i]) == NULL) {
+		if (world_take(w, map, base_is_static(w->base) ? ITEM_BYTES : sizes[i]) == NULL) {
 			return 1;
 		}
 	}

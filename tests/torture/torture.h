@@ -62,7 +62,25 @@ void write_bytes(const char *path, const void *bytes, size_t len);
 #define ITEM_BYTES ((size_t)64)
 #define KNOWN_MAX 4300
 
-enum base { BASE_THREE, BASE_ONE, BASE_STATIC, BASE_ZERO, BASE_ABSENT, BASE_EMPTY };
+enum base {
+	BASE_THREE,
+	BASE_ONE,
+	BASE_STATIC,
+	BASE_ZERO,
+	BASE_STATIC_ZERO,
+	BASE_ABSENT,
+	BASE_EMPTY
+};
+
+static inline bool base_is_static(enum base base)
+{
+	return base == BASE_STATIC || base == BASE_STATIC_ZERO;
+}
+
+static inline bool base_zeroes(enum base base)
+{
+	return base == BASE_ZERO || base == BASE_STATIC_ZERO;
+}
 
 /* A block that must be live and unchanged, or, while a call on it is in flight, may be. */
 struct known {
