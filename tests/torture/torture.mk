@@ -5,7 +5,7 @@
 TORTURE = kill_step sys_fail disk_full hostile signal_step stopped interleave
 TORTURE_SECONDS ?= 3600
 TORTURE_SHARED = torture inspect step kill_ops kill_prepare look state points interleave_pairs \
-	interleave_victims interleave_judge full_calls scribble
+	interleave_victims interleave_judge full_calls scribble fail_ops
 
 build/plain/libtorture.a: $(TORTURE_SHARED:%=build/plain/tests/torture/%.o)
 	@rm -f $@
