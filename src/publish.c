@@ -337,5 +337,5 @@ int qalloc_recover(void *map)
 {
 	struct map *m = map_writable(map);
 
-	return m == NULL ? -1 : publish_recover(m);
+	return m == NULL || publish_recover(m) != 0 ? -1 : map_intact(m);
 }

@@ -7,7 +7,7 @@ STORM_SECONDS ?= 60
 
 UNIT = test_addr test_alloc test_api test_cancel test_check test_check_root test_churn test_contended \
 	test_create test_crowd test_daemon test_damage test_exec test_files test_fork test_geo \
-	test_guard test_hdr test_header test_limits test_lost test_misuse test_network test_open \
+	test_guard test_guarded test_hdr test_header test_limits test_lost test_misuse test_network test_open \
 	test_os_file test_os_lock test_os_memory test_os_thread test_params test_patience test_publish \
 	test_recover test_reopen test_replaced test_roots test_run test_size test_space test_span test_static \
 	test_sweep test_takeover test_thread test_threads
@@ -15,7 +15,7 @@ THREADED = test_alloc test_fork test_os_thread test_publish test_span test_stati
 	test_threads
 # All but two that take minutes there, two whose lost pages valgrind takes for errors, and one that
 # measures how long calls wait.
-MEMCHECKED = $(filter-out test_churn test_guard test_lost test_patience test_space,$(UNIT))
+MEMCHECKED = $(filter-out test_churn test_guard test_guarded test_lost test_patience test_space,$(UNIT))
 TESTS = $(UNIT) storm storm_publish
 MISUSE = behind_the_end closed_map double_free double_free_large double_free_static heap_pointer \
 	interior interior_large interior_static metadata never_allocated null_map other_map \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * QALLOC_GUARD: a file that shrinks under its map costs the handle, not the process; and
- * every SIGBUS that is not ours goes where it went before.
+ * every SIGBUS that is not ours goes where it went before.  Each call by itself: test_guarded.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -94,85 +94,6 @@ static void a_free_in_a_poisoned_map_is_no_misuse(void **state)
 	assert_int_equal(qalloc_error(), QALLOC_EPOISONED);
 	assert_fails(qalloc_cleanup(), QALLOC_EPOISONED);
 	assert_refused(qalloc_malloc(map, 1), QALLOC_EHANDLE);
-}
-
-/* The call in which it happens is the first that fails. */
-
-static int call_malloc(void *map, void *block)
-{
-	(void)block;
-	return qalloc_malloc(map, 100) == NULL ? -1 : 0;
-}
-
-static int call_malloc_run(void *map, void *block)
-{
-	(void)block;
-	return qalloc_malloc(map, 100000) == NULL ? -1 : 0;
-}
-
-static int call_malloc_to(void *map, void *block)
-{
-	return qalloc_malloc_to(map, 100, block) == NULL ? -1 : 0;
-}
-
-static int call_free(void *map, void *block)
-{
-	return qalloc_tryfree(block, map);
-}
-
-static int call_usable_size(void *map, void *block)
-{
-	return qalloc_usable_size(map, block) == 0 ? -1 : 0;
-}
-
-static int call_setroot(void *map, void *block)
-{
-	return qalloc_setroot(map, "root", block);
-}
-
-static int call_getroot(void *map, void *block)
-{
-	(void)block;
-	return qalloc_getroot(map, "root") == NULL ? -1 : 0;
-}
-
-static int call_delroot(void *map, void *block)
-{
-	(void)block;
-	return qalloc_delroot(map, "root");
-}
-
-static const struct {
-	const char *what;
-	int (*call)(void *map, void *block);
-} calls[] = {
-	{"malloc", call_malloc},           {"malloc of a run", call_malloc_run},
-	{"malloc_to", call_malloc_to},     {"free", call_free},
-	{"usable_size", call_usable_size}, {"setroot", call_setroot},
-	{"getroot", call_getroot},         {"delroot", call_delroot},
-};
-
-static void the_interrupted_call_fails(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-		void *map = map_with(QALLOC_GUARD);
-		void *block = qalloc_malloc(map, 100);
-
-		assert_int_equal(qalloc_setroot(map, "root", block), 0);
-		assert_int_equal(truncate(path, 0), 0);
-		errno = 0;
-		int result = calls[i].call(map, block);
-
-		if (result != -1 || qalloc_error() != QALLOC_EPOISONED) {
-			print_error("%s: %d, %s\n", calls[i].what, result, qalloc_errmsg());
-		}
-		assert_int_equal(result, -1);
-		assert_int_equal(errno, EIO);
-		assert_int_equal(qalloc_error(), QALLOC_EPOISONED);
-		assert_int_equal(qalloc_closemap(map), 0);
-		assert_int_equal(unlink(path), 0);
-	}
 }
 
 static void readonly_maps_are_guarded_as_well(void **state)
@@ -442,7 +363,6 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_begin, scratch_end)
 		TEST(data_that_is_gone_reads_as_zero_and_poisons),
 		TEST(a_free_in_a_poisoned_map_is_no_misuse),
-		TEST(the_interrupted_call_fails),
 		TEST(readonly_maps_are_guarded_as_well),
 		TEST(another_open_can_ask_for_the_guard),
 		TEST(other_faults_are_deadly_as_before),
