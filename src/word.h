@@ -53,7 +53,7 @@ uint64_t shared_load(const uint64_t *w);
     ensures kept: quiet && !\result ==> *w == \old(*w); */
 bool shared_cas(uint64_t *w, uint64_t expected, uint64_t desired);
 
-/* Only the exhaustive test of first_set() and the compiler vouch for this. */
+/* The compiler vouches for this, and a test: words of one bit or two, and UINT64_MAX << a. */
 /*@ requires some: w != 0;
     terminates \true;
     assigns \nothing;
