@@ -9,8 +9,9 @@
 #  - What `ignored` lists for this file goes: "file <tab> function.clause <tab> reason", or the
 #    name of a predicate or of a test; a fourth column stands instead.  One of several clauses of
 #    a name is "function.assert name", or whatever it begins with.  Each that was found is written to `used`.
+#  - What goes without being listed, ghost code and lemmas, is written to `gone`.
 #
-# awk -v file=src/run.c -v ignored=... -v used=... -v compiled=... -f proofs/executed/prepare.awk src/run.c
+# awk -v file=src/run.c -v ignored=... -v used=... -v gone=... -v compiled=... -f proofs/executed/prepare.awk src/run.c
 
 BEGIN {
 	RS = "\001"
@@ -264,10 +265,14 @@ function definitions(block, result, n, i, parts, called) {
 	for (i = 1; i <= n; i++) {
 		sub(/^ /, "", parts[i])
 		sub(/; *$/, "", parts[i])
-		if (parts[i] ~ /^lemma/)
+		if (parts[i] ~ /^lemma/) {
+			print file "\tlemma" >>gone
 			continue
-		if (parts[i] ~ /^predicate quiet /)
+		}
+		if (parts[i] ~ /^predicate quiet /) {
+			print file "\tpredicate quiet: it is true" >>gone
 			return "/*@ predicate quiet = \\true; */"
+		}
 		called = parts[i] ~ /^logic/ ? compile(parts[i]) : ""
 		result = result (called == "" ? macro(parts[i]) : called)
 	}
@@ -329,8 +334,10 @@ function renumbered(text, numbers, result, at, end) {
 
 # A contract or an annotation in the body of `fn`, without what is dropped.
 function clauses(block, fn, numbers, result, n, i, parts, name, kind) {
-	if (block ~ /^[ \t\n]*ghost/)
+	if (block ~ /^[ \t\n]*ghost/) {
+		print file "\tghost" >>gone
 		return ""
+	}
 	gsub(/[ \t\n]+/, " ", block)
 	block = ranges(unlabelled(block))
 	gsub(/; (requires|terminates|exits|assigns|ensures|loop) /, ";\002&", block)
