@@ -71,10 +71,11 @@ static const char *const finding_texts[] = {
 /* Orphans that fill the end of the intent's range are what a repair frees.  Others are findings. */
 static void orphans_settle(struct verify *v)
 {
-	if (v->orphans_end != v->intent_end) {
-		for (uint64_t i = v->orphans_first; i < v->orphans_end; i++) {
-			found(v, finding_texts[CHECK_TAIL_ORPHAN], "span", i);
-		}
+	if (v->orphans_end == v->intent_end) {
+		return;
+	}
+	for (uint64_t i = v->orphans_first; i < v->orphans_end; i++) {
+		found(v, finding_texts[CHECK_TAIL_ORPHAN], "span", i);
 	}
 	v->orphans_first = v->orphans_end = 0;
 }
@@ -113,13 +114,14 @@ static void verify_words(struct verify *v, struct scan *s)
 	orphans_settle(v);
 }
 
-/* Rule 3: the free spans that have pairs in the file. */
+/* Rule 3: the free spans that have pairs in the file, and those that the next writer frees. */
 static void verify_free(struct verify *v, struct scan *s)
 {
 	for (uint64_t span = 0; scan_next_pairs(s, &span); span++) {
 		struct check c = {.tails = 0};
 
-		if (scan_word(s, span) == 0) {
+		if (scan_word(s, span) == 0 ||
+		    (span >= v->orphans_first && span < v->orphans_end)) {
 			span_found(v, check_span(&c, &v->m->geo, span, 0, scan_pairs(s, span)),
 				   span);
 		}
@@ -180,11 +182,13 @@ static int intent_read(struct verify *v)
 	if (os_read_at(fd, intent, sizeof(intent), STATE_INTENT, &got) != 0) {
 		return err_fail(QALLOC_ESYSTEM, "%s: reading the intent: %e", v->m->path);
 	}
-	if (intent[0] == INTENT_RUN_TAKE || intent[0] == INTENT_RUN_FREE) {
-		uint64_t spans = v->m->geo.spans;
+	uint64_t spans = v->m->geo.spans;
 
-		v->intent_first = min_u64(intent[1], spans);
-		v->intent_end = v->intent_first + min_u64(intent[2], spans - v->intent_first);
+	/* Another one is ignored by a repair, and so excuses nothing. */
+	if ((intent[0] == INTENT_RUN_TAKE || intent[0] == INTENT_RUN_FREE) && intent[1] < spans &&
+	    intent[2] <= spans - intent[1]) {
+		v->intent_first = intent[1];
+		v->intent_end = v->intent_first + intent[2];
 	}
 	return 0;
 }

@@ -164,6 +164,57 @@ static void a_free_span_with_live_bits_is_found(void **state)
 	expect_finding("live bits, and no small blocks", small_span);
 }
 
+/* What the check of a read-only map finds, as the next writer would after he repaired. */
+static void expect_read_only(const char *expected, uint64_t index)
+{
+	char text[2048] = "";
+	struct qalloc_options options = options_for(QALLOC_READONLY);
+	map = qalloc_openmap(path, &options);
+	assert_opened(map);
+	assert_int_equal(qalloc_check(map, keep_text, text), expected == NULL ? 0 : -1);
+	if (expected != NULL)
+		assert_non_null(strstr(text, expected));
+	assert_int_equal(qalloc_cleanup(), 0);
+	map = qalloc_loadmap(path);
+	assert_opened(map);
+	write_word(path, STATE_POOL, (uint64_t)1 << 32 | 500 << OWNER_THREAD_BITS | 7);
+	if (expected == NULL)
+		assert_whole(map);
+	else
+		expect_finding(expected, index);
+}
+
+static void a_read_only_map_excuses_what_the_next_writer_repairs_and_nothing_else(void **state)
+{
+	(void)state;
+	static const struct {
+		uint64_t before, count; /* the intent begins so many spans before the last */
+		uint64_t bits, found;   /* found so many spans before it */
+		const char *expected;
+	} cases[] = {
+		{3, 4, 0, 0, NULL},
+		{1, 2, 0, 0, NULL},
+		{3, 5, 0, 0, "belongs to no run"},
+		{3, UINT64_MAX, 0, 0, "belongs to no run"},
+		{3, 3, 0, 0, "belongs to no run"},
+		{0, 1, 0, 1, "belongs to no run"},
+		{3, 0, 0, 0, "belongs to no run"},
+		{3, 4, 1, 0, "live bits, and no small blocks"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		build();
+		assert_int_equal(qalloc_cleanup(), 0);
+		write_span(g.spans - 2, SPAN_TAIL);
+		write_span(g.spans - 1, SPAN_TAIL);
+		write_word(path, pair_off(g.spans - 1, 0), cases[i].bits);
+		write_word(path, STATE_FRONTIER, g.spans);
+		write_word(path, STATE_INTENT + 8, g.spans - 1 - cases[i].before);
+		write_word(path, STATE_INTENT + 16, cases[i].count);
+		write_word(path, STATE_INTENT, INTENT_RUN_TAKE);
+		expect_read_only(cases[i].expected, g.spans - 1 - cases[i].found);
+	}
+}
+
 static void bits_beyond_the_blocks_of_a_span_are_found(void **state)
 {
 	(void)state;
@@ -271,6 +322,7 @@ int main(void)
 		TEST(a_tail_without_a_run_is_found),
 		TEST(a_run_that_is_not_whole_is_found_and_not_freed),
 		TEST(a_free_span_with_live_bits_is_found),
+		TEST(a_read_only_map_excuses_what_the_next_writer_repairs_and_nothing_else),
 		TEST(bits_beyond_the_blocks_of_a_span_are_found),
 		TEST(damaged_roots_are_found_and_not_followed),
 		TEST(a_frontier_below_what_is_taken_is_found),
