@@ -11,18 +11,19 @@ FUZZ_COMMON = answers image fake faults common arguments rough again adversary m
 FUZZ_WRAP = -Wl,@fuzz/wrapped.txt
 FUZZ_HOOK = -include fuzz/hook.h
 FUZZ_UBSAN = undefined$(comma)bounds$(comma)implicit-conversion$(comma)unsigned-integer-overflow
+FUZZ_CHECKS = -fsanitize=address$(comma)$(FUZZ_UBSAN) -fsanitize-ignorelist=fuzz/wraps.txt \
+	-fno-sanitize-recover=all
 FUZZ_CLANG = $(CLANG) -O2 -g -gline-tables-only -fno-omit-frame-pointer \
-	-fsanitize=fuzzer-no-link$(comma)address$(comma)$(FUZZ_UBSAN) \
-	-fsanitize-ignorelist=fuzz/wraps.txt -fno-sanitize-recover=all
-FUZZ_AFL = env AFL_QUIET=1 AFL_USE_ASAN=1 AFL_USE_UBSAN=1
+	-fsanitize=fuzzer-no-link $(FUZZ_CHECKS)
+FUZZ_AFL = $(AFL_CLANG) $(FUZZ_CHECKS)
 FUZZ_PROFILE = -fprofile-instr-generate -fcoverage-mapping
 
 $(eval $(call flavour,fuzz,$$(FUZZ_CLANG) $$(FUZZ_HOOK)))
 $(eval $(call flavour,replay,$$(CC) $$(SANITIZED) -fsanitize=address$$(comma)undefined $$(FUZZ_HOOK)))
 $(eval $(call flavour,msan,$$(CLANG) -O1 -g -fno-omit-frame-pointer -fsanitize=memory $$(FUZZ_HOOK)))
 $(eval $(call flavour,fuzzcov,$$(CLANG) -O1 -g $$(FUZZ_PROFILE) $$(FUZZ_HOOK)))
-$(eval $(call flavour,afl,$$(FUZZ_AFL) $$(AFL_CLANG) -O2 -g $$(FUZZ_HOOK)))
-$(eval $(call flavour,aflcmp,$$(FUZZ_AFL) AFL_LLVM_CMPLOG=1 $$(AFL_CLANG) -O2 -g $$(FUZZ_HOOK)))
+$(eval $(call flavour,afl,env AFL_QUIET=1 $$(FUZZ_AFL) -O2 -g $$(FUZZ_HOOK)))
+$(eval $(call flavour,aflcmp,env AFL_QUIET=1 AFL_LLVM_CMPLOG=1 $$(FUZZ_AFL) -O2 -g $$(FUZZ_HOOK)))
 $(eval $(call flavour,aflmut,$$(CLANG) -O2 -fPIC -DFUZZ_AFL))
 
 # $(1): a flavour; $(2): the objects with the loop around a harness; $(3): how to link.
@@ -38,8 +39,8 @@ $(eval $(call harnesses,fuzz,$$(ENGINE),$$(FUZZ_CLANG) -fsanitize=fuzzer))
 $(eval $(call harnesses,replay,build/replay/fuzz/replay.o,$$(CC) -fsanitize=address$$(comma)undefined))
 $(eval $(call harnesses,msan,build/msan/fuzz/replay.o,$$(CLANG) -fsanitize=memory))
 $(eval $(call harnesses,fuzzcov,build/fuzzcov/fuzz/replay.o,$$(CLANG) $$(FUZZ_PROFILE)))
-$(eval $(call harnesses,afl,,$$(FUZZ_AFL) $$(AFL_CLANG) -fsanitize=fuzzer))
-$(eval $(call harnesses,aflcmp,,$$(FUZZ_AFL) AFL_LLVM_CMPLOG=1 $$(AFL_CLANG) -fsanitize=fuzzer))
+$(eval $(call harnesses,afl,,env AFL_QUIET=1 $$(FUZZ_AFL) -fsanitize=fuzzer))
+$(eval $(call harnesses,aflcmp,,env AFL_QUIET=1 AFL_LLVM_CMPLOG=1 $$(FUZZ_AFL) -fsanitize=fuzzer))
 
 # The mutator knows the fields, so comparisons need no watching (and cost more than all the rest); the
 # build for CMPLOG watches them.  What only makes inputs and the world, and the second reading of the
@@ -61,9 +62,8 @@ build/replay/seeds: build/replay/fuzz/seeds.o build/replay/fuzz/seeds_rules.o \
 fuzz: $(HARNESSES:%=build/fuzz/fuzz_%) ## fuzz with libFuzzer, FUZZ_SECONDS for each harness
 	@fuzz/run.sh libfuzzer $(FUZZ_SECONDS) $(FUZZ_JOBS) $(HARNESSES)
 
-fuzz-afl: $(foreach h,$(HARNESSES),build/afl/fuzz_$(h) build/aflcmp/fuzz_$(h)) build/aflmut/mutator.so
+fuzz-afl: $(foreach h,$(HARNESSES),build/afl/fuzz_$(h) build/aflcmp/fuzz_$(h)) build/aflmut/mutator.so ## fuzz with AFL++
 	@fuzz/run.sh afl $(FUZZ_SECONDS) $(FUZZ_JOBS) $(HARNESSES)
-
 
 # Every file of the corpus, with no fuzzer: part of `make check`.
 FUZZ_RESULTS = $(HARNESSES:%=build/check/replay/fuzz_%.log) build/check/replay/no_leak.log
@@ -82,16 +82,16 @@ fuzz-replay: $(HARNESSES:%=build/replay/fuzz_%) build/no_leak ## run the corpus 
 	done; build/no_leak
 
 # After a change of what the library answers, or of the corpus: then look at what git diff says.
-fuzz-answers: $(HARNESSES:%=build/replay/fuzz_%) # record what the corpus is answered
+fuzz-answers: $(HARNESSES:%=build/replay/fuzz_%) ## record what the corpus is answered
 	@mkdir -p corpus/answers; for h in $(HARNESSES); do \
 		build/replay/fuzz_$$h -w corpus/$$h corpus/regressions >corpus/answers/$$h \
 			2>build/replay/$$h.log || { cat build/replay/$$h.log; exit 1; }; done
 
-fuzz-msan: $(HARNESSES:%=build/msan/fuzz_%) # no uninitialised byte reaches the file
+fuzz-msan: $(HARNESSES:%=build/msan/fuzz_%) ## no uninitialised byte reaches the file
 	@for h in $(HARNESSES); do printf '%-8s ' $$h; \
 		build/msan/fuzz_$$h corpus/$$h corpus/regressions || exit 1; done
 
-fuzz-seeds: build/replay/seeds
+fuzz-seeds: build/replay/seeds ## write the named seeds again, the same bytes each time
 	build/replay/seeds corpus
 
 # What the corpus alone reaches in the core and the loader.
@@ -106,6 +106,10 @@ fuzz-coverage: $(HARNESSES:%=build/fuzzcov/fuzz_%) ## lines and branches that th
 	@$(LLVM_PROFDATA) merge -o build/fuzzcov/all.profdata build/fuzzcov/*.profraw
 	@$(LLVM_COV) report build/fuzzcov/fuzz_loadmap $(HARNESSES:%=-object build/fuzzcov/fuzz_%) \
 		-instr-profile=build/fuzzcov/all.profdata $(FUZZ_COVERED)
+	@echo 'Functions of which not all is reached:'
+	@$(LLVM_COV) report -show-functions build/fuzzcov/fuzz_loadmap \
+		$(HARNESSES:%=-object build/fuzzcov/fuzz_%) \
+		-instr-profile=build/fuzzcov/all.profdata $(FUZZ_COVERED) | awk -f fuzz/functions.awk
 	@$(LLVM_COV) show build/fuzzcov/fuzz_loadmap $(HARNESSES:%=-object build/fuzzcov/fuzz_%) \
 		-instr-profile=build/fuzzcov/all.profdata -show-branches=count $(FUZZ_COVERED) \
 		>build/fuzzcov/show.txt

@@ -23,7 +23,13 @@ bounded() {
 	wait $child
 }
 
-longest() { [ "$1" = header ] && echo 512 || echo 2048; }
+# What a harness takes at most: nothing of its corpus is cut off.
+longest() {
+	local least=2048 most
+	[ "$1" = header ] && least=512
+	most=$(find "corpus/$1" -type f -printf '%s\n' | sort -n | tail -n 1)
+	echo $((most > least ? most : least))
+}
 
 # $1: harness, $2: worker.  Goes on after a finding, until its time is up; each finding is one file.
 run_libfuzzer() {
@@ -39,15 +45,24 @@ run_libfuzzer() {
 	done >"$out/$h.$2.log" 2>&1
 }
 
+# AFL++ takes one folder.
+before_afl() {
+	rm -rf "$out/seeds/$1"
+	mkdir -p "$out/seeds/$1"
+	cp "corpus/$1"/* corpus/regressions/* "$out/seeds/$1"
+	rm "$out/seeds/$1/README"
+}
+
 # The first worker is AFL++'s main one.
 run_afl() {
 	local h=$1 role=-S
 	[ "$2" = 1 ] && role=-M
-	bounded timeout -k 10 $((seconds + 120)) afl-fuzz -i "corpus/$h" -o "$out/corpus/$h" \
+	bounded timeout -k 10 $((seconds + 120)) afl-fuzz -i "$out/seeds/$h" -o "$out/corpus/$h" \
 		$role "worker$2" -V "$seconds" -x fuzz/dictionary.txt -c "build/aflcmp/fuzz_$h" \
 		-G "$(longest "$h")" -t 2000+ -- "build/afl/fuzz_$h" >"$out/$h.$2.log" 2>&1
 }
 
+before_libfuzzer() { :; }
 after_libfuzzer() { :; }
 
 after_afl() {
@@ -63,10 +78,14 @@ after_afl() {
 	done
 }
 
+# How far the first worker is.  AFL++ writes its numbers once a minute, and tells of each input that it takes.
 last_line() {
 	[ -f "$out/$1.1.log" ] || return 0
-	tr "\r" "\n" <"$out/$1.1.log" | grep -aE '^#[0-9]+|execs? speed|corpus count' |
-		tail -n 1 | cut -c1-80
+	[ "$engine" = afl ] && awk -F' *: *' '$1 ~ /^(execs_done|edges_found)$/ {
+		printf "%s %s, ", $1, $2
+	}' "$out/corpus/$1/worker1/fuzzer_stats" 2>/dev/null
+	tr '\r' '\n' <"$out/$1.1.log" | sed 's/\x1b\[[0-9;]*m//g' |
+		grep -aE '^#[0-9]+|^\[\*\] Fuzzing test case|execs? speed|corpus count' | tail -n 1
 }
 
 # $1: the harness, $2: findings.  Executions of all workers, for each second, and for each second of processor time,
@@ -118,6 +137,7 @@ all() {
 		echo "$h: $seconds s of $engine, $jobs workers"
 		mkdir -p "$out/corpus/$h"
 		rm -f "$out/$h".*.log
+		"before_$engine" "$h"
 		{ time workers "$h"; } 2>"$out/$h.time" &
 		wait $!
 		"after_$engine" "$h"
@@ -127,12 +147,17 @@ all() {
 all "$@" &
 driver=$!
 trap 'kill $driver 2>/dev/null; wait; exit 1' TERM INT
+# Every two seconds for people, every 30 for a log.
+every=30 told=0
+[ -t 1 ] && every=2
 while kill -0 "$driver" 2>/dev/null; do
+	sleep 2
+	[ $((SECONDS - told)) -ge $every ] || continue
+	told=$SECONDS
 	# Of the one that runs.
 	h=$(cd "$out" && ls -t -- *.1.log 2>/dev/null | head -n 1)
-	line=$(last_line "${h%.1.log}")
-	[ -n "$line" ] && [ -t 1 ] && printf '  %-8s %s\n' "${h%.1.log}" "$line"
-	sleep 2
+	line=$(last_line "${h%.1.log}" | tr '\n' ' ' | cut -c1-110)
+	[ -n "$line" ] && printf '  %-8s %s\n' "${h%.1.log}" "$line"
 done
 wait
 
