@@ -66,13 +66,16 @@ fuzz-afl: $(foreach h,$(HARNESSES),build/afl/fuzz_$(h) build/aflcmp/fuzz_$(h)) b
 	@fuzz/run.sh afl $(FUZZ_SECONDS) $(FUZZ_JOBS) $(HARNESSES)
 
 # Every file of the corpus, with no fuzzer: part of `make check`.
-FUZZ_RESULTS = $(HARNESSES:%=build/check/replay/fuzz_%.log) build/check/replay/no_leak.log
+FUZZ_RESULTS = $(HARNESSES:%=build/check/replay/fuzz_%.log) $(patsubst %,build/check/replay/%.log,no_leak oss-fuzz)
 RESULTS += $(FUZZ_RESULTS)
 results: $(FUZZ_RESULTS)
 build/check/replay/fuzz_%.log: build/replay/fuzz_% $(wildcard corpus/*/*)
 	$(call run,$< -a corpus/answers/$* corpus/$* corpus/regressions)
 build/check/replay/no_leak.log: build/no_leak
 	$(call run,$<)
+build/check/replay/oss-fuzz.log: TEST_SECONDS = 600
+build/check/replay/oss-fuzz.log:
+	$(call run,env CLANG='$(CLANG)' fuzz/oss-fuzz/try.sh)
 build/no_leak: build/plain/fuzz/no_leak.o build/libqalloc.a
 	$(Q)$(CC) $(CFLAGS) -pthread -o $@ $^
 
