@@ -118,11 +118,8 @@ fuzz-coverage: $(HARNESSES:%=build/fuzzcov/fuzz_%) ## lines and branches that th
 		>build/fuzzcov/show.txt
 	@awk -f fuzz/uncovered.awk build/fuzzcov/show.txt
 
-# Adds what the fuzzers found to the corpus, and keeps the least that reaches the same.
-fuzz-min: $(HARNESSES:%=build/fuzz/fuzz_%) ## minimise the corpus
-	@for h in $(HARNESSES); do mkdir -p build/fuzzing/min/$$h build/fuzzing/libfuzzer/corpus/$$h; \
-		build/fuzz/fuzz_$$h -merge=1 corpus/$$h build/fuzzing/libfuzzer/corpus/$$h \
-		2>&1 | tail -n 1; done
+fuzz-min: $(HARNESSES:%=build/fuzz/fuzz_%) ## take over what the fuzzers found, minimised
+	@fuzz/min.sh $(HARNESSES)
 
 fuzz-mutants: ## remove one rule or bound at a time: does the corpus notice?
 	@fuzz/mutants.sh
