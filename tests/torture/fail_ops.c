@@ -5,7 +5,10 @@
 #include "fail_ops.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "kill_prepare.h"
 
@@ -96,6 +99,51 @@ static const char *call_sync(struct world *w, void *map)
 	return qalloc_sync(map) == 0 ? NULL : said("sync");
 }
 
+/* Another process is attached, until this one ends. */
+static void prepare_company(struct world *w, void *map)
+{
+	int ready[2];
+	char byte = 0;
+
+	(void)w;
+	if (pipe2(ready, O_CLOEXEC) != 0) {
+		broken("a pipe");
+	}
+	pid_t child = fork();
+
+	if (child == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		qalloc_free(qalloc_malloc(map, 24), map);
+		while (write(ready[1], &byte, 1) == 1) {
+			pause();
+		}
+		_exit(1);
+	}
+	if (child < 0 || read(ready[0], &byte, 1) != 1) {
+		broken("a process beside the victim");
+	}
+	close(ready[0]);
+	close(ready[1]);
+}
+
+static int reaches_nothing(void *block, size_t size, struct qalloc_marks *marks, void *arg)
+{
+	(void)block;
+	(void)size;
+	(void)marks;
+	(void)arg;
+	return 0;
+}
+
+static const char *call_sweep_refused(struct world *w, void *map)
+{
+	(void)w;
+	if (qalloc_sweep(map, reaches_nothing, NULL, NULL) == 0) {
+		return "swept what others may hold";
+	}
+	return qalloc_error() == QALLOC_EINUSE ? NULL : said("sweep");
+}
+
 #define OPENS (OP_OPENS | OP_ALONE)
 
 const struct op fail_ops[] = {
@@ -106,5 +154,6 @@ const struct op fail_ops[] = {
 	{"openmap, exclusive", BASE_ABSENT, OPENS, 0, prepare_nothing, call_exclusive},
 	{"cleanup", BASE_THREE, OP_CLOSES, 0, prepare_warm, call_cleanup},
 	{"sync", BASE_THREE, 0, 0, prepare_warm, call_sync},
+	{"sweep beside another", BASE_THREE, OP_REFUSED, 0, prepare_company, call_sweep_refused},
 };
 const unsigned fail_ops_count = sizeof(fail_ops) / sizeof(fail_ops[0]);
