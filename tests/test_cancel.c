@@ -236,6 +236,7 @@ static void waits_for_the_roots(void)
 /* In a process of its own: it lives, so what it holds is waited for. */
 static int attaches_and_stays(void *arg)
 {
+	alarm(100); /* Should the test fail. */
 	CHECK(qalloc_setroot(map, "here", NULL) == 0);
 	__atomic_store_n((uint64_t *)arg, 1, __ATOMIC_RELEASE);
 	for (;;)
