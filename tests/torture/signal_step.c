@@ -31,9 +31,10 @@
 /* Up to so many, the signal comes after each step. */
 #define EACH_LONG 6000u
 #define EACH_SHORT 4000u
-/* So many times it comes alone. */
+/* So many times it comes alone; malloc and free of one block, which are short, get it everywhere. */
 #define ALONE_LONG 150u
 #define ALONE_SHORT 4u
+#define ALONE_EVERYWHERE 4000u
 
 /* Shared with the tracer. */
 struct shared {
@@ -368,6 +369,11 @@ static void run_anywhere(struct plan *p)
 	}
 }
 
+static bool is_plain(const struct op *o)
+{
+	return strncmp(o->name, "malloc, ", 8) == 0 || strncmp(o->name, "free, ", 6) == 0;
+}
+
 static void campaign_op(bool child)
 {
 	struct world *template = shared_memory(sizeof(*template));
@@ -384,7 +390,11 @@ static void campaign_op(bool child)
 	p.only = 0;
 	/* Malloc and free are interrupted everywhere; a walk of all records is long and monotonous. */
 	p.every = p.steps / (campaign_long() ? EACH_LONG : EACH_SHORT) + 1;
-	uint64_t stride = campaign_long() ? p.steps / ALONE_LONG + 1 : p.steps / ALONE_SHORT + 1;
+	uint64_t stride = p.steps / (campaign_long() ? ALONE_LONG : ALONE_SHORT) + 1;
+
+	if (campaign_long() && is_plain(op) && p.steps <= ALONE_EVERYWHERE) {
+		stride = 1;
+	}
 
 	run_anywhere(&p);
 	steps = p.steps;
