@@ -71,8 +71,10 @@ static const struct field broken[] = {
 	{"address-low", HDR_BASE, 8, 4096, false, CONTROL_REPAIR},
 	{"address-kernel", HDR_BASE, 8, UINT64_C(0xFFFF800000000000), false, CONTROL_REPAIR},
 	{"address-at-end", HDR_BASE, 8, ADDR_END, false, CONTROL_REPAIR},
-	{"address-wraps", HDR_BASE, 8, ADDR_END - 0x40000, false, CONTROL_REPAIR},
-	{"address-guard-wraps", HDR_BASE, 8, ADDR_END - 0x40000 - 1 + 1, true, CONTROL_REPAIR},
+	/* The file takes four granules, and its guard another one. */
+	{"address-wraps", HDR_BASE, 8, ADDR_END - 0x30000, false, CONTROL_REPAIR},
+	{"address-guard-wraps", HDR_BASE, 8, ADDR_END - 0x40000, true, CONTROL_REPAIR},
+	{"address-guard-fits", HDR_BASE, 8, ADDR_END - 0x50000, false, CONTROL_REPAIR},
 	{"address-taken", HDR_BASE, 8, 0x600000000000, false, CONTROL_REPAIR},
 };
 
