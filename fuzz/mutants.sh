@@ -1,18 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Removes one check at a time from a copy of the source (mutants.c lists them) and asks whether the corpus
-# notices (mutant.c), or else MUTANT_SECONDS of fuzzing with each harness.  First without sanitizers, which is
-# many times faster, and what is left then with them.  Prints who survives; fails below 95 %, those
-# that mutants.known explains not counted.
+# notices (mutant.c).  First without sanitizers, which is many times faster, and what is left then with them.
+# What is left after that, and not explained by mutants.known, is given to MUTANT_SECONDS of fuzzing with each
+# harness, if that is not 0, and then to the unit tests MUTANT_TESTS.  Prints who survives; fails below 95 %, those
+# that are explained not counted, and if an explanation is for a mutant that there is not.
 #   MUTANT_FILES="hdr geo" MUTANT_BUILDS=plain HARNESSES="header" MUTANT_INPUTS=100 fuzz/mutants.sh
 #   MUTANT_ANSWERS=/dev/null: noticed by properties and sanitizers alone
+#   MUTANT_ONLY=PATTERN: only those whose line in the list matches
+#   MUTANT_SECONDS=60: what the corpus does not notice is fuzzed for a minute with each harness
+#   MUTANT_TESTS="test_create test_open": and then these tests are asked
+#   MUTANT_EXPLAINED=1: the tests and the fuzzing for those that are explained, too
 cd "$(dirname "$0")/.." || exit 2
 files=$(ls src/*.c | sed 's|src/||; s|\.c$||' |
-	grep -vxE 'crc|os_.*|api|attach|create|err|guard|load|registry|thread|trim')
+	grep -vxE 'crc|os_.*|err|guard|registry|thread|trim')
 harnesses=${HARNESSES:-header loadmap hostile ops check}
 seconds=${MUTANT_SECONDS:-0} jobs=${FUZZ_JOBS:-2} clang=${CLANG:-clang}
 dir=${MUTANT_DIR:-build/mutants}
-language="-std=c11 -D_GNU_SOURCE -g -w -pthread -Iinclude -iquote src -include fuzz/hook.h"
+tests=${MUTANT_TESTS:-}
+language="-std=c11 -D_GNU_SOURCE -g -w -pthread -Iinclude -iquote src"
 sanitizers="-fsanitize=address,undefined -fno-sanitize-recover=all"
 harness_files=$(sed -n '/^FUZZ_COMMON = /,/[^\\]$/p' fuzz/fuzz.mk | sed 's/^FUZZ_COMMON =//; s/\\$//' |
 	tr -s ' \t' '\n' | sed -n 's|..*|fuzz/&.c|p')
@@ -25,23 +31,37 @@ for f in $files; do
 	cmp -s "$dir/new.c" "$dir/src/$f.c" || cp "$dir/new.c" "$dir/src/$f.c"
 done
 
+# What is explained must be there.
+grep '^src' fuzz/mutants.known >"$dir/known"
+cut -d' ' -f2- "$dir/list" >"$dir/all"
+if grep -vxFf "$dir/all" "$dir/known" | sed 's/^/explained, but no mutant: /' | grep .; then
+	exit 1
+fi
+
 # Those that are tried.
 pattern=$(for f in ${MUTANT_FILES:-$files}; do printf '|src/%s\\.c:' "$f"; done)
-grep -E " (${pattern#|})" "$dir/list" | cut -d' ' -f1 >"$dir/tried"
+grep -E " (${pattern#|})" "$dir/list" | grep -E -- "${MUTANT_ONLY:-.}" | cut -d' ' -f1 >"$dir/tried"
 tried=$(wc -l <"$dir/tried")
 
-# $1: folder for objects; $2: more flags.  The copies instead of the files that have one; what is up to date
-# stays.
+# $1: folder for objects; $2: more flags; the rest: sources.  The copies instead of the files that have one;
+# what is up to date stays.
 compile() {
-	mkdir -p "$dir/$1"
-	for f in src/*.c $harness_files \
-		fuzz/{mutant,mutator,engine}.c $(printf 'fuzz/fuzz_%s.c ' $harnesses); do
-		from=$f object=$dir/$1/$(basename "$f" .c).o
+	local folder=$1 flags=$2
+	shift 2
+	mkdir -p "$dir/$folder"
+	for f in src/*.c "$@"; do
+		from=$f object=$dir/$folder/$(basename "$f" .c).o
 		[ -f "$dir/$f" ] && from=$dir/$f
 		[ -f "$object" ] && [ -z "$(find "$from" src fuzz include -path "$from" -newer "$object" -o \
 			-name '*.h' -newer "$object")" ] && continue
-		echo "$clang $language $sanitized $2 -c $from -o $object"
+		echo "$clang $language $sanitized $flags -c $from -o $object"
 	done | xargs -r -P "$jobs" -d '\n' -n 1 sh -c
+}
+
+# shellcheck disable=SC2046,SC2086
+compile_harnesses() {
+	compile "$1" "$2 -include fuzz/hook.h" $harness_files fuzz/{mutant,mutator,engine}.c \
+		$(printf 'fuzz/fuzz_%s.c ' $harnesses)
 }
 
 # $1: folder for objects; $2: the objects of the loop; $3: more flags.
@@ -87,38 +107,73 @@ cp "$dir/tried" "$dir/left"
 for build in ${MUTANT_BUILDS:-plain sanitized}; do
 	sanitized=
 	[ "$build" = sanitized ] && sanitized=$sanitizers
-	compile "$build" -O1 || exit 2
+	compile_harnesses "$build" -O1 || exit 2
 	link "$build" mutant
 	try_all "$build"
 done
 
+# The lines of the list whose numbers $1 has, but for what the file $2 explains.
+lines() {
+	awk 'FILENAME == ARGV[1] { chosen[$1]; next }
+		FILENAME == ARGV[2] { known[$0]; next }
+		$1 in chosen && !(substr($0, index($0, " ") + 1) in known)' "$dir/$1" "$2" "$dir/list"
+}
+
+# $1: a command that gets a number; $2: who notices.  Asks for each that is left and not explained.
+ask() {
+	lines left "$known_to_ask" >"$dir/open"
+	while read -r m line; do
+		"$1" "$m" || continue
+		echo "$m" >>"$dir/killed"
+		echo "mutants: only by $2, $by: $line"
+	done <"$dir/open"
+	grep -vxFf "$dir/killed" "$dir/tried" >"$dir/left"
+}
+known_to_ask=$dir/known
+[ "${MUTANT_EXPLAINED:-0}" = 0 ] || known_to_ask=/dev/null
+
 # 0: fuzzing notices that this check is missing.
-noticed() {
-	for h in $harnesses; do
-		MUTANT=$1 timeout $((seconds + 60)) "$dir/fuzzed/fuzz_$h" -max_total_time="$seconds" \
-			-timeout=5 -max_len=4096 -artifact_prefix="$dir/" "corpus/$h" \
-			>"$dir/log" 2>&1 || return 0
+fuzzing_notices() {
+	for by in $harnesses; do
+		rm -rf "$dir/found"
+		mkdir "$dir/found"
+		MUTANT=$1 timeout $((seconds + 60)) "$dir/fuzzed/fuzz_$by" -max_total_time="$seconds" \
+			-timeout=5 -max_len=4096 -artifact_prefix="$dir/" "$dir/found" "corpus/$by" corpus/regressions \
+			>"$dir/log" 2>&1 </dev/null || return 0
 	done
 	return 1
 }
 if [ "$seconds" != 0 ]; then
 	sanitized=$sanitizers
-	compile fuzzed "-O1 -fsanitize=fuzzer-no-link -DMUTANT_FUZZED" || exit 2
+	compile_harnesses fuzzed "-O1 -fsanitize=fuzzer-no-link -DMUTANT_FUZZED" || exit 2
 	link fuzzed "mutant mutator engine" -fsanitize=fuzzer
-	while read -r m; do
-		if noticed "$m"; then
-			echo "$m" >>"$dir/killed"
-			echo "mutants: only by fuzzing: $(grep "^$m " "$dir/list")"
-		fi
-	done <"$dir/left"
-	grep -vxFf "$dir/killed" "$dir/tried" >"$dir/left"
+	ask fuzzing_notices fuzzing
+fi
+
+# 0: a unit test fails without this check.
+tests_notice() {
+	for by in $tests; do
+		MUTANT=$1 timeout -k 1 60 "$dir/tests/$by" >"$dir/log" 2>&1 </dev/null || return 0
+	done
+	return 1
+}
+if [ -n "$tests" ]; then
+	sanitized=
+	# shellcheck disable=SC2046,SC2086
+	compile tests "-O1 -DMUTANT_FUZZED -Ifuzz" fuzz/mutant.c tests/{support,processes,watch}.c \
+		$(printf 'tests/%s.c ' $tests) || exit 2
+	objects=$(for f in src/*.c mutant support processes watch; do echo "$dir/tests/$(basename "$f" .c).o"; done)
+	for t in $tests; do
+		# shellcheck disable=SC2086
+		$clang -pthread -o "$dir/tests/$t" "$dir/tests/$t.o" $objects -lcmocka || exit 2
+	done
+	tests_notice -1 && { echo "mutants: $by fails without any mutant"; exit 2; }
+	ask tests_notice "unit tests"
 fi
 
 # What is left, without the explained ones; and what is explained in vain.
-list() { while read -r m; do grep "^$m " "$dir/list" | cut -d' ' -f2-; done <"$dir/$1"; }
-list left >"$dir/survived"
-list killed >"$dir/noticed"
-grep '^src' fuzz/mutants.known >"$dir/known"
+lines left /dev/null | cut -d' ' -f2- >"$dir/survived"
+lines killed /dev/null | cut -d' ' -f2- >"$dir/noticed"
 grep -vxFf "$dir/known" "$dir/survived" >"$dir/unexplained"
 sed 's/^/survived: /' "$dir/unexplained"
 grep -xFf "$dir/noticed" "$dir/known" | grep -vxFf "$dir/survived" | sed 's/^/noticed after all: /'
