@@ -30,7 +30,7 @@ static const uint8_t class_of_small[SMALL_MAX / UNIT_SMALL + 1] = {
 	19,
 };
 
-/* The class of 256 * i bytes; the first four entries are for i that class_of_small serves. */
+/* The class of 256 * i bytes; the first five entries are for i that class_of_small serves. */
 static const uint8_t class_of_large[CLASS_BYTES_MAX / UNIT_LARGE + 1] = {
 	19, 19, 19, 19, 19, 20, 21, 22, 23, 24, 24, 25, 25, 26, 26, 27,
 	27, 28, 28, 28, 28, 29, 29, 29, 29, 30, 30, 30, 30, 31, 31, 31,
