@@ -237,6 +237,8 @@ static void answer_info(const struct qalloc_info *info)
 	answer(info->processes);
 	answer(info->left);
 	answer(info->reserves);
+	answer(info->flags);
+	answer(info->fragmentation);
 }
 
 static void op_look(uint8_t op)
