@@ -5,7 +5,7 @@
  *
  *  - Steps on bits touch no span word: with any bits whatever live blocks are apart, as only
  *    the words say where a block can be.
- *  - Steps on words keep runs_whole(), from which live_apart() follows.
+ *  - Steps on words keep heads_whole(), from which live_apart() follows, and runs_whole().
  */
 #include "../src/geo.h"
 #include "../src/run.h"
@@ -51,7 +51,7 @@ static void all_fit(const struct geo *g)
 /*@ requires map: map_mem(g, words);
     terminates \true;
     assigns \nothing;
-    ensures apart: runs_whole(words, g->spans) ==> apart(g, words, pairs); */
+    ensures apart: heads_whole(words, g->spans) ==> apart(g, words, pairs); */
 static void stay_apart(const struct geo *g, const uint64_t *words, const uint64_t *pairs)
 {
 	(void)words;
@@ -60,13 +60,12 @@ static void stay_apart(const struct geo *g, const uint64_t *words, const uint64_
 }
 
 /* A span comes from the pool, to hold small blocks. */
-/*@ requires map: map_mem(g, words) && runs_whole(words, g->spans);
+/*@ requires map: map_apart(g, words);
     requires fields: k < g->spans && stream < g->streams && cls < g->classes;
     terminates \true;
     assigns words[k];
     ensures taken: \result ==> is_small_at(g, words, k);
-    ensures whole: runs_whole(words, g->spans);
-    ensures apart: apart(g, words, pairs); */
+    ensures kept: kept(g, words, pairs); */
 bool step_take_span(const struct geo *g, uint64_t *words, const uint64_t *pairs, uint64_t k,
 		    uint32_t stream, uint32_t cls)
 {
@@ -74,19 +73,25 @@ bool step_take_span(const struct geo *g, uint64_t *words, const uint64_t *pairs,
 		stay_apart(g, words, pairs);
 		return false;
 	}
-	own_store(&words[k], span_word_small(stream, cls));
+
+	uint64_t word = span_word_small(stream, cls);
+
+	/*@ assert state: word_state(word) == SPAN_SMALL; */
+	/*@ assert class: word_class(word) == cls; */
+	/*@ assert stream: word_stream(word) == stream; */
+	/*@ assert length: word_length(word) == 0; */
+	own_store(&words[k], word);
 	/*@ assert same: same_runs{Pre, Here}(words, g->spans, k); */
 	stay_apart(g, words, pairs);
 	return true;
 }
 
 /* ... and goes back. */
-/*@ requires map: map_mem(g, words) && runs_whole(words, g->spans);
+/*@ requires map: map_apart(g, words);
     requires small: is_small_at(g, words, k);
     terminates \true;
     assigns words[k];
-    ensures whole: runs_whole(words, g->spans);
-    ensures apart: apart(g, words, pairs); */
+    ensures kept: kept(g, words, pairs); */
 void step_release_span(const struct geo *g, uint64_t *words, const uint64_t *pairs, uint64_t k)
 {
 	own_store(&words[k], SPAN_FREE);
@@ -94,12 +99,11 @@ void step_release_span(const struct geo *g, uint64_t *words, const uint64_t *pai
 	stay_apart(g, words, pairs);
 }
 
-/*@ requires map: map_mem(g, words) && runs_whole(words, g->spans);
+/*@ requires map: map_apart(g, words);
     requires range: 1 <= len < 0x100000000 && first + len <= g->spans;
     terminates \true;
     assigns words[first .. first + len - 1];
-    ensures whole: quiet ==> runs_whole(words, g->spans);
-    ensures apart: quiet ==> apart(g, words, pairs); */
+    ensures kept: quiet ==> kept(g, words, pairs); */
 bool step_take_run(const struct geo *g, uint64_t *words, const uint64_t *pairs, uint64_t first,
 		   uint64_t len)
 {
@@ -111,11 +115,10 @@ bool step_take_run(const struct geo *g, uint64_t *words, const uint64_t *pairs, 
 	return taken;
 }
 
-/*@ requires map: map_mem(g, words) && runs_whole(words, g->spans);
+/*@ requires map: map_apart(g, words);
     terminates \true;
     assigns words[0 .. g->spans - 1];
-    ensures whole: quiet ==> runs_whole(words, g->spans);
-    ensures apart: quiet ==> apart(g, words, pairs); */
+    ensures kept: quiet ==> kept(g, words, pairs); */
 void step_free_run(const struct geo *g, uint64_t *words, const uint64_t *pairs, uint64_t first)
 {
 	uint64_t len = run_length(words, g->spans, first);
@@ -125,14 +128,13 @@ void step_free_run(const struct geo *g, uint64_t *words, const uint64_t *pairs, 
 	stay_apart(g, words, pairs);
 }
 
-/* After a holder of the pool died: whatever the intent says, and what he left by it. */
-/*@ requires map: map_mem(g, words);
-    requires left: runs_whole(words, g->spans) ||
-      (repairs(op, first, len, g->spans) && runs_left(words, g->spans, first, first + len));
+/* After a holder of the pool died: any bytes in the intent; by his own, runs become whole. */
+/*@ requires map: map_apart(g, words);
     terminates \true;
     assigns words[0 .. g->spans - 1];
-    ensures whole: quiet ==> runs_whole(words, g->spans);
-    ensures apart: quiet ==> apart(g, words, pairs); */
+    ensures kept: quiet ==> kept(g, words, pairs);
+    ensures repaired: quiet && repairs(op, first, len, g->spans) &&
+      runs_left{Pre}(words, g->spans, first, first + len) ==> runs_whole(words, g->spans); */
 void step_repair(const struct geo *g, uint64_t *words, const uint64_t *pairs, uint64_t op,
 		 uint64_t first, uint64_t len)
 {
@@ -161,10 +163,8 @@ static struct span span_of(const struct geo *g, const uint64_t *words, uint64_t 
 }
 
 /* malloc: the block was free, and is live. */
-/*@ requires map: map_mem(g, words) && runs_whole(words, g->spans);
-    requires span: span_ok(s) && is_small_at(g, words, k) && is_span_of(g, words, pairs, k, s);
-    requires outside: \separated(s->pairs + (0 .. 2 * span_words(s) - 1),
-                                 words + (0 .. g->spans - 1), g, s);
+/*@ requires map: map_apart(g, words);
+    requires span: is_own_span(g, words, pairs, k, s);
     terminates \true;
     assigns s->pairs[0 .. 2 * span_words(s) - 1];
     ensures exists: \result != ITEM_NONE ==>
@@ -172,8 +172,7 @@ static struct span span_of(const struct geo *g, const uint64_t *words, uint64_t 
     ensures taken: quiet && \result != ITEM_NONE ==>
       !small_live{Pre}(pairs, g->span_pairs, k, \result) &&
       small_live(pairs, g->span_pairs, k, \result);
-    ensures whole: runs_whole(words, g->spans);
-    ensures apart: apart(g, words, pairs); */
+    ensures kept: kept(g, words, pairs); */
 uint32_t step_malloc(const struct geo *g, const uint64_t *words, const uint64_t *pairs, uint64_t k,
 		     const struct span *s, uint32_t from)
 {
@@ -186,10 +185,8 @@ uint32_t step_malloc(const struct geo *g, const uint64_t *words, const uint64_t 
 }
 
 /* free by the holder of the stream: what is not live is refused. */
-/*@ requires map: map_mem(g, words) && runs_whole(words, g->spans);
-    requires span: span_ok(s) && is_small_at(g, words, k) && is_span_of(g, words, pairs, k, s);
-    requires outside: \separated(s->pairs + (0 .. 2 * span_words(s) - 1),
-                                 words + (0 .. g->spans - 1), g, s);
+/*@ requires map: map_apart(g, words);
+    requires span: is_own_span(g, words, pairs, k, s);
     terminates \true;
     assigns s->pairs[0 .. 2 * span_words(s) - 1];
     ensures freed: quiet && \result && item < s->items ==>
@@ -197,8 +194,7 @@ uint32_t step_malloc(const struct geo *g, const uint64_t *words, const uint64_t 
       !small_live(pairs, g->span_pairs, k, item);
     ensures refused: quiet && item < s->items &&
       !small_live{Pre}(pairs, g->span_pairs, k, item) ==> !(\result);
-    ensures whole: runs_whole(words, g->spans);
-    ensures apart: apart(g, words, pairs); */
+    ensures kept: kept(g, words, pairs); */
 bool step_free_local(const struct geo *g, const uint64_t *words, const uint64_t *pairs, uint64_t k,
 		     const struct span *s, uint32_t item)
 {
@@ -211,10 +207,8 @@ bool step_free_local(const struct geo *g, const uint64_t *words, const uint64_t 
 }
 
 /* free from afar. */
-/*@ requires map: map_mem(g, words) && runs_whole(words, g->spans);
-    requires span: span_ok(s) && is_small_at(g, words, k) && is_span_of(g, words, pairs, k, s);
-    requires outside: \separated(s->pairs + (0 .. 2 * span_words(s) - 1),
-                                 words + (0 .. g->spans - 1), g, s);
+/*@ requires map: map_apart(g, words);
+    requires span: is_own_span(g, words, pairs, k, s);
     terminates \true;
     assigns s->pairs[0 .. 2 * span_words(s) - 1];
     ensures freed: quiet && \result == FREE_DONE && item < s->items ==>
@@ -222,8 +216,7 @@ bool step_free_local(const struct geo *g, const uint64_t *words, const uint64_t 
       !small_live(pairs, g->span_pairs, k, item);
     ensures refused: quiet && item < s->items &&
       !small_live{Pre}(pairs, g->span_pairs, k, item) ==> !(\result == FREE_DONE);
-    ensures whole: runs_whole(words, g->spans);
-    ensures apart: apart(g, words, pairs); */
+    ensures kept: kept(g, words, pairs); */
 enum free_result step_free_remote(const struct geo *g, const uint64_t *words, const uint64_t *pairs,
 				  uint64_t k, const struct span *s, uint32_t item)
 {

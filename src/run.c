@@ -51,25 +51,31 @@ void run_take(uint64_t *words, uint64_t first, uint64_t len)
 {
 	/*@ loop invariant bound: i < len;
 	    loop invariant tails: all_tail(words, first + i + 1, first + len);
-	    loop invariant step: \forall integer spans; first + len <= spans &&
-	      runs_whole{Pre}(words, spans) && free_run{Pre}(words, first, len) ==>
+	    loop invariant step: \forall integer spans;
+	      free_in{Pre}(words, spans, first, first + len) ==>
 	      step{Pre, Here}(words, spans, first, first + i + 1, first + len);
 	    loop assigns i, words[first + 1 .. first + len - 1];
 	    loop variant i; */
 	for (uint64_t i = len - 1; i > 0; i--) {
 		own_store(&words[first + i], SPAN_TAIL);
-		/*@ assert killed: \forall integer spans; first + len <= spans &&
-		      runs_whole{Pre}(words, spans) && free_run{Pre}(words, first, len) ==>
+		/*@ assert stretch: \forall integer spans;
+		      free_in{Pre}(words, spans, first, first + len) ==>
+		      stretch(words, first, first + i, first + len); */
+		/*@ assert killed: \forall integer spans;
+		      free_in{Pre}(words, spans, first, first + len) ==>
 		      step{Pre, Here}(words, spans, first, first + i, first + len) &&
-		      runs_left(words, spans, first, first + len); */
+		      mendable{Pre, Here}(words, spans, first, first + len); */
 	}
 	own_store(&words[first], span_word_run(len));
-	/*@ assert step: \forall integer spans; first + len <= spans &&
-	      runs_whole{Pre}(words, spans) && free_run{Pre}(words, first, len) ==>
+	/*@ assert step: \forall integer spans;
+	      free_in{Pre}(words, spans, first, first + len) ==>
 	      step{Pre, Here}(words, spans, first, first + len, first + len); */
 }
 
-/* Frees TAIL words from `from` upwards, to the first word before `to` that is none. */
+/*
+ * Frees TAIL words from `from` upwards, to the first word before `to` that is none.  So what is
+ * left over fills the end after each store, if it did so before, as left_from() says.
+ */
 /*@ requires words: from < to ==> \valid(words + (from .. to - 1));
     terminates \true;
     assigns words[from .. to - 1];
@@ -88,19 +94,24 @@ static void free_tails(uint64_t *words, uint64_t from, uint64_t to)
 		if (shared_load(&words[i]) != SPAN_TAIL)
 			return;
 		own_store(&words[i], SPAN_FREE);
+		/*@ assert killed: \forall integer spans, integer first;
+		      left_from{Pre}(words, spans, first, from, to) ==>
+		      repaired{Pre, Here}(words, spans, first, i + 1, to) &&
+		      mendable{Pre, Here}(words, spans, first, to); */
 	}
 }
 
 void run_free(uint64_t *words, uint64_t first, uint64_t len)
 {
 	own_store(&words[first], SPAN_FREE);
-	/*@ assert killed: \forall integer spans; first + len <= spans &&
-	      runs_whole{Pre}(words, spans) && taken{Pre}(words, spans, first, first + len) ==>
+	/*@ assert killed: \forall integer spans;
+	      taken{Pre}(words, spans, first, first + len) ==>
 	      step{Pre, Here}(words, spans, first, first + 1, first + len) &&
-	      runs_left(words, spans, first, first + len); */
+	      mendable{Pre, Here}(words, spans, first, first + len) &&
+	      left_from(words, spans, first, first + 1, first + len); */
 	free_tails(words, first + 1, first + len);
-	/*@ assert step: quiet ==> \forall integer spans; first + len <= spans &&
-	      runs_whole{Pre}(words, spans) && taken{Pre}(words, spans, first, first + len) ==>
+	/*@ assert step: quiet ==> \forall integer spans;
+	      taken{Pre}(words, spans, first, first + len) ==>
 	      step{Pre, Here}(words, spans, first, first + len, first + len); */
 }
 
@@ -163,10 +174,9 @@ void run_repair(uint64_t *words, uint64_t spans, uint64_t op, uint64_t first, ui
 	uint64_t from = uncovered_from(words, spans, end);
 	uint64_t begin = from > first ? from : first;
 
-	/*@ assert left: quiet ==> \forall integer t; 0 <= t < spans ==>
-	      (left_over(words, spans, first, end, t) <==> begin <= t < end); */
+	/*@ assert left: quiet ==> left_from(words, spans, first, begin, end); */
 	/*@ assert tails: quiet ==> all_tail(words, begin, end); */
 	/* Upwards, so that a repair that is killed leaves TAIL words at the end, too. */
 	free_tails(words, begin, end);
-	/*@ assert repaired: quiet ==> repaired{Pre, Here}(words, spans, first, end); */
+	/*@ assert repaired: quiet ==> repaired{Pre, Here}(words, spans, first, end, end); */
 }

@@ -55,9 +55,8 @@ bool run_is_free(const uint64_t *words, uint64_t first, uint64_t len);
     assigns words[first .. first + len - 1];
     ensures head: words[first] == run_word(len);
     ensures tails: all_tail(words, first + 1, first + len);
-    ensures whole: \forall integer spans; first + len <= spans &&
-      runs_whole{Pre}(words, spans) && free_run{Pre}(words, first, len) ==>
-      runs_whole(words, spans); */
+    ensures whole: \forall integer spans; free_in{Pre}(words, spans, first, first + len) ==>
+      stays_whole{Pre, Post}(words, spans); */
 void run_take(uint64_t *words, uint64_t first, uint64_t len);
 
 /*@ requires len: 1 <= len && first + len <= UINT64_MAX;
@@ -68,9 +67,8 @@ void run_take(uint64_t *words, uint64_t first, uint64_t len);
     ensures tails: freed_only{Pre, Post}(words, first + 1, first + len);
     ensures whole: quiet && all_tail{Pre}(words, first + 1, first + len) ==>
       free_run(words, first, len);
-    ensures kept: quiet ==> \forall integer spans; first + len <= spans &&
-      runs_whole{Pre}(words, spans) && taken{Pre}(words, spans, first, first + len) ==>
-      runs_whole(words, spans); */
+    ensures kept: quiet ==> \forall integer spans;
+      taken{Pre}(words, spans, first, first + len) ==> stays_whole{Pre, Post}(words, spans); */
 void run_free(uint64_t *words, uint64_t first, uint64_t len);
 
 /* The length of the run whose head is `first`, in a map of `spans` spans; 0: there is no valid head. */
@@ -97,10 +95,10 @@ uint64_t run_length(const uint64_t *words, uint64_t spans, uint64_t first);
     ensures ignored: !repairs(op, first, len, spans) ==>
       \forall integer i; 0 <= i < spans ==> words[i] == \old(words[i]);
     ensures exact: quiet && repairs(op, first, len, spans) ==>
-      repaired{Pre, Post}(words, spans, first, first + len);
+      repaired{Pre, Post}(words, spans, first, first + len, first + len);
     ensures repaired: quiet && repairs(op, first, len, spans) &&
       runs_left{Pre}(words, spans, first, first + len) ==> runs_whole(words, spans);
-    ensures whole: quiet && runs_whole{Pre}(words, spans) ==> runs_whole(words, spans);
+    ensures whole: quiet ==> stays_whole{Pre, Post}(words, spans);
     ensures still: quiet && runs_whole{Pre}(words, spans) ==>
       \forall integer i; 0 <= i < spans ==> words[i] == \old(words[i]); */
 void run_repair(uint64_t *words, uint64_t spans, uint64_t op, uint64_t first, uint64_t len);
