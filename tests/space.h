@@ -13,8 +13,8 @@
 
 /*
  * Each span of small blocks, or each that is not free, has its space, in the file of a map where
- * nobody is at work.  If not, *span is the first without.  True also on file systems where the
- * library reserves none.
+ * nobody is at work.  If not, *span is the first without.  True also on any file system
+ * but tmpfs.
  */
 bool spans_have_space(int fd, const struct geo *g, bool only_small, uint64_t *span);
 
