@@ -51,7 +51,7 @@ struct worker {
 	uint64_t number; /* of the table */
 	unsigned process;
 	uint64_t random;
-	uint64_t stops; /* of the process, when the call began */
+	uint64_t stops, looking; /* in the book, when the call began */
 };
 
 _Noreturn void fail(const char *what, const struct record *r)
@@ -63,18 +63,23 @@ _Noreturn void fail(const char *what, const struct record *r)
 	_exit(1);
 }
 
-/* The watchdog.  A call whose own process was stopped meanwhile says nothing. */
+/*
+ * The watchdog.  A call whose own process was stopped meanwhile says nothing; looks at disk space
+ * are short and many, and are taken off.
+ */
 static void timed_begin(struct worker *w)
 {
 	w->stops = book->stops[w->process];
+	w->looking = book->looking;
 	watch_begin();
 }
 
 static void timed_end(const struct worker *w)
 {
-	uint64_t took = watch_end(), longest = book->longest;
+	uint64_t took = watch_end(), longest = book->longest, looked = book->looking - w->looking;
 	if (w->stops % 2 != 0 || w->stops != book->stops[w->process])
 		return;
+	took -= took < looked ? took : looked;
 	book->waits += took > 500;
 	while (took > longest && !atomic_compare_exchange_weak(&book->longest, &longest, took)) {
 	}
@@ -297,7 +302,8 @@ static int process(void *arg)
 		uint64_t table = number * how.threads + i;
 		struct table *t = &book->tables[table];
 		take_over(t, table);
-		workers[i] = (struct worker){t, table, number, (table + 1) * 99991 + t->steps, 0};
+		workers[i] =
+			(struct worker){t, table, number, (table + 1) * 99991 + t->steps, 0, 0};
 		if (pthread_create(&threads[i], NULL, churn, &workers[i]) != 0)
 			fail("pthread_create", NULL);
 	}
@@ -326,15 +332,13 @@ static void kill_one(pid_t *pid, struct tally *tally)
 /* All stand still, wherever they are. */
 static void look_at_space(const pid_t *pids, struct tally *tally)
 {
-	for (unsigned i = 0; i < how.processes; i++) {
-		book->stops[i]++;
+	uint64_t begin = now_msec();
+	for (unsigned i = 0; i < how.processes; i++)
 		stop(pids[i]);
-	}
 	tally->failures += !space_is_there(path, how.zero, &made);
-	for (unsigned i = 0; i < how.processes; i++) {
+	book->looking += now_msec() - begin;
+	for (unsigned i = 0; i < how.processes; i++)
 		kill(pids[i], SIGCONT);
-		book->stops[i]++;
-	}
 	tally->looks++;
 }
 

@@ -39,6 +39,7 @@ struct book {
 	_Atomic uint64_t in_flight; /* records that killed threads left unfinished */
 	_Atomic uint64_t resizing;  /* of these, in qalloc_realloc(): it has two blocks in flight */
 	_Atomic uint64_t longest;   /* milliseconds that one call took */
+	_Atomic uint64_t looking;   /* milliseconds in which all stood still for a look */
 	_Atomic uint64_t waits;     /* calls that took more than half a second */
 	_Atomic uint64_t stops[PROCESSES_MAX]; /* odd: it is stopped, or will be at once */
 	struct record mail[MAILS];
