@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Other ways to open, to close and to write a map.  See fail_ops.h.
+ * Other ways to open, to close and to write a map; and the first call of a thread.  See fail_ops.h.
  */
 #include "fail_ops.h"
 
@@ -29,6 +29,16 @@ static void prepare_descriptor(struct world *w, void *map)
 	descriptor = open(w->path, O_RDWR | O_CLOEXEC);
 	if (descriptor < 0) {
 		broken(w->path);
+	}
+}
+
+/* Opened twice, and once is left. */
+static void prepare_guard(struct world *w, void *map)
+{
+	struct qalloc_options o = {.size = sizeof(o), .flags = QALLOC_GUARD};
+
+	if (qalloc_openmap(w->path, &o) != map || qalloc_closemap(map) != 0) {
+		broken(qalloc_errmsg());
 	}
 }
 
@@ -84,6 +94,12 @@ static const char *call_exclusive(struct world *w, void *map)
 	}
 	again = true;
 	return wrong;
+}
+
+static const char *call_close(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_closemap(map) == 0 ? NULL : said("closemap");
 }
 
 static const char *call_cleanup(struct world *w, void *map)
@@ -144,6 +160,34 @@ static const char *call_sweep_refused(struct world *w, void *map)
 	return qalloc_error() == QALLOC_EINUSE ? NULL : said("sweep");
 }
 
+static const char *call_malloc(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_malloc(map, 24) != NULL ? NULL : said("malloc");
+}
+
+static const char *call_malloc_to(struct world *w, void *map)
+{
+	return qalloc_malloc_to(map, 24, w->cell) != NULL ? NULL : said("malloc_to");
+}
+
+static const char *call_free(struct world *w, void *map)
+{
+	(void)w;
+	return qalloc_tryfree(subject, map) == 0 ? NULL : said("free");
+}
+
+static const char *call_setroot(struct world *w, void *map)
+{
+	return qalloc_setroot(map, "moving", w->root_values[1]) == 0 ? NULL : said("setroot");
+}
+
+static const char *call_load(struct world *w, void *map)
+{
+	(void)map;
+	return qalloc_loadmap(w->path) != NULL ? NULL : said("loadmap");
+}
+
 #define OPENS (OP_OPENS | OP_ALONE)
 
 const struct op fail_ops[] = {
@@ -152,8 +196,14 @@ const struct op fail_ops[] = {
 	{"openmap, verified", BASE_THREE, OPENS | OP_BURIES, 0, prepare_nothing, call_verify},
 	{"openmap, guarded", BASE_THREE, OPENS | OP_BURIES, 0, prepare_nothing, call_guard},
 	{"openmap, exclusive", BASE_ABSENT, OPENS, 0, prepare_nothing, call_exclusive},
+	{"closemap, guarded", BASE_THREE, OP_CLOSES, 0, prepare_guard, call_close},
 	{"cleanup", BASE_THREE, OP_CLOSES, 0, prepare_warm, call_cleanup},
 	{"sync", BASE_THREE, 0, 0, prepare_warm, call_sync},
 	{"sweep beside another", BASE_THREE, OP_REFUSED, 0, prepare_company, call_sweep_refused},
+	{"malloc, fresh thread", BASE_THREE, OP_FRESH, 1, prepare_nothing, call_malloc},
+	{"malloc_to, fresh thread", BASE_THREE, OP_FRESH, 0, prepare_cell, call_malloc_to},
+	{"free, fresh thread", BASE_THREE, OP_FRESH, 0, prepare_own, call_free},
+	{"setroot, fresh thread", BASE_THREE, OP_FRESH, 0, prepare_root_new, call_setroot},
+	{"loadmap, fresh thread", BASE_THREE, OPENS | OP_FRESH, 0, prepare_nothing, call_load},
 };
 const unsigned fail_ops_count = sizeof(fail_ops) / sizeof(fail_ops[0]);
