@@ -2,7 +2,7 @@
 # The proofs of the core.  `make proofs UNIT=size` is for one unit; proofs/README.md says what is proved.
 
 # The long ones first, so that both processors are busy to the end.
-PROVED = hdr geo geo_place live span joined check $(filter-out hdr geo geo_place span check,$(CORE)) checked
+PROVED = hdr geo geo_place live checked span joined inside check $(filter-out hdr geo geo_place span check,$(CORE))
 SAMPLE ?= 3
 
 # tests/check.mk has a UNIT of its own.

@@ -21,7 +21,8 @@
 
 /*
  * Nothing defines this: what a contract says if quiet holds when nobody else
- * writes meanwhile, and all else that it says holds whatever others write.
+ * writes meanwhile, and all else that it says holds whatever others write to words
+ * that are read by shared_load.
  */
 extern const int others_write;
 /*@ predicate quiet = others_write == 0; */
