@@ -402,9 +402,9 @@ int qalloc_roots(void *map, qalloc_root_fn *visit, void *arg);
 /*
  * Calls `visit` for each live block, in address order, until it returns other
  * than 0; returns that, or 0 at the end, or -1.  Blocks that are allocated or freed meanwhile may be
- * seen or not; a new block that qalloc_realloc_to() had not handed over when the walk began, or never
- * will because it was killed before, is not.  `visit` may free the block it is given; what it leaves in errno when it
- * ends the walk stays there.
+ * seen or not; a new block that qalloc_realloc_to() had not handed over when the walk began, or
+ * never will because it was killed before, is not.  `visit` may free the block it is given; what it
+ * leaves in errno when it ends the walk stays there.
  */
 typedef int qalloc_block_fn(void *block, size_t size, void *arg);
 int qalloc_walk(void *map, qalloc_block_fn *visit, void *arg);

@@ -97,16 +97,6 @@ int map_fd(struct map *m)
 	}
 }
 
-/* For questions whose failure is nobody's error: errno and the last failure stay. */
-static int map_fd_quiet(struct map *m)
-{
-	int saved = errno, fd = -1;
-	enum descriptor result = descriptor_of(m, &fd);
-
-	errno = saved;
-	return result == DESCRIPTOR_OK ? fd : -1;
-}
-
 bool owner_is_dead(struct map *m, uint64_t owner)
 {
 	uint32_t slot = owner_slot(owner);
@@ -122,12 +112,14 @@ bool owner_is_dead(struct map *m, uint64_t owner)
 	if ((uint32_t)shared_load(slot_epoch(m, slot)) != epoch) {
 		return true;
 	}
-	int saved = errno, fd = map_fd_quiet(m);
+	int saved = errno, fd = -1;
 	bool locked = true;
 
-	if (fd < 0 || os_byte_locked(fd, LOCK_BYTE_SLOT((uint64_t)slot), &locked) != 0) {
+	if (descriptor_of(m, &fd) != DESCRIPTOR_OK ||
+	    os_byte_locked(fd, LOCK_BYTE_SLOT((uint64_t)slot), &locked) != 0) {
+		/* Not known: then nobody is declared dead, and it is nobody's error. */
 		errno = saved;
-		return false; /* Not known: then nobody is declared dead. */
+		return false;
 	}
 	return !locked;
 }

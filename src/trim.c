@@ -7,7 +7,6 @@
  *  - Here, and where runs are wiped or repaired, a system call is made inside the pool, a piece
  *    at a time.  A kill there leaves free spans that have their space, or have not.
  */
-#include <errno.h>
 
 #include "pool.h"
 #include "reserve.h"
@@ -54,7 +53,6 @@ int qalloc_trim(void *map)
 	uint64_t step, span = 0;
 	struct patience p;
 	struct lock l;
-	int saved = errno;
 
 	if (m == NULL) {
 		return -1;
@@ -84,10 +82,8 @@ int qalloc_trim(void *map)
 			return -1;
 		}
 		int result = trim_piece(m, span, end);
-		int number = errno;
 
-		lock_leave(&l);
-		errno = number;
+		lock_leave(&l); /* Keeps errno. */
 		if (result != 0) {
 			return map_intact(m) != 0 ? -1
 						  : err_fail(QALLOC_ESYSTEM,
@@ -95,9 +91,5 @@ int qalloc_trim(void *map)
 		}
 		span = end;
 	}
-	if (map_intact(m) != 0) {
-		return -1;
-	}
-	errno = saved;
-	return 0;
+	return map_intact(m);
 }
