@@ -12,14 +12,6 @@
 
 #include "kill_prepare.h"
 
-static const char *said(const char *what)
-{
-	static char text[500];
-
-	snprintf(text, sizeof(text), "%s: %s", what, qalloc_errmsg());
-	return text;
-}
-
 static int descriptor;
 
 /* The program's own. */
@@ -96,12 +88,6 @@ static const char *call_exclusive(struct world *w, void *map)
 	return wrong;
 }
 
-static const char *call_close(struct world *w, void *map)
-{
-	(void)w;
-	return qalloc_closemap(map) == 0 ? NULL : said("closemap");
-}
-
 static const char *call_cleanup(struct world *w, void *map)
 {
 	(void)w;
@@ -158,34 +144,6 @@ static const char *call_sweep_refused(struct world *w, void *map)
 		return "swept what others may hold";
 	}
 	return qalloc_error() == QALLOC_EINUSE ? NULL : said("sweep");
-}
-
-static const char *call_malloc(struct world *w, void *map)
-{
-	(void)w;
-	return qalloc_malloc(map, 24) != NULL ? NULL : said("malloc");
-}
-
-static const char *call_malloc_to(struct world *w, void *map)
-{
-	return qalloc_malloc_to(map, 24, w->cell) != NULL ? NULL : said("malloc_to");
-}
-
-static const char *call_free(struct world *w, void *map)
-{
-	(void)w;
-	return qalloc_tryfree(subject, map) == 0 ? NULL : said("free");
-}
-
-static const char *call_setroot(struct world *w, void *map)
-{
-	return qalloc_setroot(map, "moving", w->root_values[1]) == 0 ? NULL : said("setroot");
-}
-
-static const char *call_load(struct world *w, void *map)
-{
-	(void)map;
-	return qalloc_loadmap(w->path) != NULL ? NULL : said("loadmap");
 }
 
 #define OPENS (OP_OPENS | OP_ALONE)

@@ -9,7 +9,7 @@
 #include "../support.h"
 #include "kill_prepare.h"
 
-static const char *said(const char *what)
+const char *said(const char *what)
 {
 	static char text[500];
 
@@ -26,7 +26,7 @@ static const char *expect_block(const struct world *w, void *map, size_t size)
 	return said("malloc");
 }
 
-static const char *call_malloc(struct world *w, void *map)
+const char *call_malloc(struct world *w, void *map)
 {
 	return expect_block(w, map, 24);
 }
@@ -57,7 +57,7 @@ static const char *call_calloc(struct world *w, void *map)
 	return qalloc_calloc(map, 3, 100) != NULL ? NULL : said("calloc");
 }
 
-static const char *call_free(struct world *w, void *map)
+const char *call_free(struct world *w, void *map)
 {
 	(void)w;
 	return qalloc_tryfree(subject, map) == 0 ? NULL : said("free");
@@ -75,7 +75,7 @@ static const char *call_realloc_run(struct world *w, void *map)
 	return qalloc_realloc(map, subject, 17000) != NULL ? NULL : said("realloc");
 }
 
-static const char *call_malloc_to(struct world *w, void *map)
+const char *call_malloc_to(struct world *w, void *map)
 {
 	return qalloc_malloc_to(map, 24, w->cell) != NULL ? NULL : said("malloc_to");
 }
@@ -115,7 +115,7 @@ static const char *call_realloc_toroot(struct world *w, void *map)
 								     : said("realloc_toroot");
 }
 
-static const char *call_setroot(struct world *w, void *map)
+const char *call_setroot(struct world *w, void *map)
 {
 	return qalloc_setroot(map, "moving", w->root_values[1]) == 0 ? NULL : said("setroot");
 }
@@ -140,13 +140,13 @@ static const char *call_checkpoint(struct world *w, void *map)
 	return qalloc_checkpoint() == 0 ? NULL : said("checkpoint");
 }
 
-static const char *call_close(struct world *w, void *map)
+const char *call_close(struct world *w, void *map)
 {
 	(void)w;
 	return qalloc_closemap(map) == 0 ? NULL : said("closemap");
 }
 
-static const char *call_load(struct world *w, void *map)
+const char *call_load(struct world *w, void *map)
 {
 	(void)map;
 	return qalloc_loadmap(w->path) != NULL ? NULL : said("loadmap");

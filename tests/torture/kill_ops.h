@@ -26,6 +26,17 @@ struct op {
 	const char *(*call)(struct world *w, void *map);
 };
 
+/* What was wrong, with the library's sentence; until the next one. */
+const char *said(const char *what);
+
+/* Calls of several tables. */
+const char *call_malloc(struct world *w, void *map);
+const char *call_malloc_to(struct world *w, void *map);
+const char *call_free(struct world *w, void *map); /* of `subject` */
+const char *call_setroot(struct world *w, void *map);
+const char *call_load(struct world *w, void *map);
+const char *call_close(struct world *w, void *map);
+
 extern const struct op kill_ops[];
 extern const unsigned kill_ops_count;
 
